@@ -1,0 +1,65 @@
+# make demo   a corpus, a trained model and its test table, in about ten minutes
+# make test   the whole test suite
+# make lint   the checks of style
+# Another interpreter: make demo PYTHON=/path/to/python3.11
+
+SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3 python; do \
+	if $$python -c "$(SUPPORTED)" 2>/dev/null; then echo $$python; break; fi; done)
+
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+RECIPE := recipes/PolSESS
+DEMO := demo
+CORPUS := $(DEMO)/PolSESS
+RUN := $(DEMO)/convtasnet_ES
+SUMMARY := $(RUN)/test_summary.md
+
+.PHONY: demo test lint clean
+
+demo: $(SUMMARY)
+	@cat $(SUMMARY)
+	@echo
+	@echo "Written:"
+	@echo "  $(CORPUS)  the corpus"
+	@echo "  $(RUN)/train_log.txt  one line per epoch"
+	@echo "  $(RUN)/save  manifests, audit and checkpoints"
+	@echo "  $(RUN)/test_scores.csv  one row per mixture, variant and source"
+	@echo "  $(RUN)/test_summary.csv  one row per variant, and the means"
+	@echo "  $(SUMMARY)  the table above"
+
+# The table is the last file that a run writes: where it stands, all is done.
+# Every step before it goes on where it was interrupted.
+$(SUMMARY): | $(VENV)/.installed
+	$(BIN)/python $(RECIPE)/simulate/make_corpus.py --output_folder $(CORPUS) \
+		--n_train 400 --n_val 40 --n_test 60 --seed 1234
+	cd $(RECIPE)/separation && $(BIN)/python train.py \
+		hparams/convtasnet_demo.yaml --data_folder=$(CURDIR)/$(CORPUS) \
+		--output_folder=$(CURDIR)/$(RUN)
+
+test: $(VENV)/.installed_dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed_dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --strict .
+	$(BIN)/codespell
+
+clean:
+	rm -rf $(DEMO) $(VENV)
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11 or 3.12 is needed and none \
+	was found; install one, or name it: make demo PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c "$(SUPPORTED)" || { echo "$(PYTHON) is not Python 3.10 to 3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps, so that an interrupted installation is taken up again.
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -r requirements.txt
+	touch $@
+
+$(VENV)/.installed_dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install -r requirements-dev.txt
+	touch $@
