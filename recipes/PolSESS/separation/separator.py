@@ -1,0 +1,236 @@
+"""The forward pass of a mask-based separation network, in one place.
+
+Training, validation, test and inference all call ``Separator``.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import os
+
+import torch
+import torch.nn.functional as F
+
+from speechbrain.lobes.models.conv_tasnet import (
+    EPS,
+    ChannelwiseLayerNorm,
+    GlobalLayerNorm,
+)
+from speechbrain.utils.checkpoints import Checkpointer
+
+
+class _Float32Statistics:
+    """Normalises over the last dimensions of ``y`` in float32.
+
+    SpeechBrain's own forward keeps the variance in the precision of its input.
+    In float16 its EPS of 1e-8 is zero, so that a frame of digital zeros is
+    divided by zero, and the square of quiet speech vanishes. In float32 the
+    result is that of SpeechBrain.
+    """
+
+    def _normalise(self, y, dims):
+        y = F.layer_norm(y.float(), y.shape[-dims:], eps=EPS)
+        return self.gamma * y + self.beta
+
+
+class Float32GlobalLayerNorm(_Float32Statistics, GlobalLayerNorm):
+    """gLN with statistics in float32; see ``stabilise_norms``.
+
+    Arguments
+    ---------
+    channel_size : int
+        Number of channels.
+
+    Example
+    -------
+    >>> norm = Float32GlobalLayerNorm(3)
+    >>> norm(torch.zeros(1, 2, 3, dtype=torch.float16)).isfinite().all()
+    tensor(True)
+    """
+
+    def forward(self, y):
+        """Normalises over time and channel.
+
+        Arguments
+        ---------
+        y : torch.Tensor
+            [batch, time, channel], of any floating type.
+
+        Returns
+        -------
+        torch.Tensor
+            [batch, time, channel], float32.
+        """
+        return self._normalise(y, dims=2)
+
+
+class Float32ChannelwiseLayerNorm(_Float32Statistics, ChannelwiseLayerNorm):
+    """cLN with statistics in float32; see ``stabilise_norms``.
+
+    Arguments
+    ---------
+    channel_size : int
+        Number of channels.
+
+    Example
+    -------
+    >>> norm = Float32ChannelwiseLayerNorm(3)
+    >>> norm(torch.zeros(1, 2, 3, dtype=torch.float16)).isfinite().all()
+    tensor(True)
+    """
+
+    def forward(self, y):
+        """Normalises over the channels of each frame.
+
+        Arguments
+        ---------
+        y : torch.Tensor
+            [batch, time, channel], of any floating type.
+
+        Returns
+        -------
+        torch.Tensor
+            [batch, time, channel], float32.
+        """
+        return self._normalise(y, dims=1)
+
+
+def stabilise_norms(module):
+    """Gives SpeechBrain's gLN and cLN layers statistics in float32, in place.
+
+    Parameters, their names and the float32 result stay as they are, so
+    checkpoints are exchangeable with unmodified modules.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        Its layers of exactly these two classes change their class.
+
+    Returns
+    -------
+    int
+        How many layers were changed.
+
+    Example
+    -------
+    >>> from speechbrain.lobes.models.conv_tasnet import MaskNet
+    >>> stabilise_norms(MaskNet(N=4, B=4, H=4, P=3, X=1, R=1, C=1))
+    3
+    """
+    cures = {
+        GlobalLayerNorm: Float32GlobalLayerNorm,
+        ChannelwiseLayerNorm: Float32ChannelwiseLayerNorm,
+    }
+    layers = [layer for layer in module.modules() if type(layer) in cures]
+    for layer in layers:
+        layer.__class__ = cures[type(layer)]
+    return len(layers)
+
+
+class Separator(torch.nn.Module):
+    """Encoder, mask network and decoder as one module.
+
+    One module for the network means one gradient synchronisation under
+    distributed training. The three parts stay reachable, and are saved, on
+    their own, as speechbrain.inference.separation.SepformerSeparation needs
+    them; the forward pass is the same as there. Their normalisations are made
+    safe for half precision, see ``stabilise_norms``.
+
+    Arguments
+    ---------
+    encoder : torch.nn.Module
+        [batch, time] -> [batch, feature, frame].
+    masknet : torch.nn.Module
+        [batch, feature, frame] -> [source, batch, feature, frame].
+    decoder : torch.nn.Module
+        [batch, feature, frame] -> [batch, time].
+
+    Example
+    -------
+    >>> from speechbrain.lobes.models.conv_tasnet import MaskNet
+    >>> from speechbrain.lobes.models.dual_path import Decoder, Encoder
+    >>> separator = Separator(
+    ...     encoder=Encoder(kernel_size=16, out_channels=8),
+    ...     masknet=MaskNet(N=8, B=8, H=8, P=3, X=1, R=1, C=2),
+    ...     decoder=Decoder(
+    ...         in_channels=8, out_channels=1, kernel_size=16, stride=8
+    ...     ),
+    ... )
+    >>> separator(torch.randn(3, 1001)).shape
+    torch.Size([3, 1001, 2])
+    """
+
+    def __init__(self, encoder, masknet, decoder):
+        super().__init__()
+        self.encoder = encoder
+        self.masknet = masknet
+        self.decoder = decoder
+        stabilise_norms(self)
+
+    def forward(self, mixture):
+        """Estimates the sources of a mixture.
+
+        Raises ValueError when the mixture is shorter than the encoder's kernel.
+
+        Arguments
+        ---------
+        mixture : torch.Tensor
+            [batch, time].
+
+        Returns
+        -------
+        torch.Tensor
+            Estimates of the same length, [batch, time, source]. The samples
+            behind the last whole frame, fewer than a stride, are zero.
+        """
+        kernel_size = self.encoder.conv1d.kernel_size[0]
+        time = mixture.shape[-1]
+        if time < kernel_size:
+            raise ValueError(
+                f"a mixture of {time} samples is shorter than the encoder's "
+                f"kernel of {kernel_size}"
+            )
+        features = self.encoder(mixture)
+        masked = features * self.masknet(features)
+        sources, batch = masked.shape[:2]
+        # [source, batch, feature, frame] -> [source, batch, time]
+        decoded = self.decoder(masked.flatten(0, 1)).reshape(sources, batch, -1)
+        decoded = F.pad(decoded, (0, time - decoded.shape[-1]))
+        return decoded.permute(1, 2, 0)
+
+
+def load_weights(separator, path):
+    """Loads the weights of a trained separator, for fine-tuning or testing.
+
+    Raises ValueError when there is no checkpoint, or one of another model.
+
+    Arguments
+    ---------
+    separator : Separator
+        Changed in place.
+    path : str
+        A checkpoint (``CKPT+...``), or the save folder of a run, from which
+        the checkpoint with the best validation SI-SDRi is taken.
+    """
+    parts = ("encoder", "masknet", "decoder")
+    folder = str(path)
+    if not os.path.isfile(os.path.join(folder, "encoder.ckpt")):
+        best = None
+        if os.path.isdir(folder):
+            best = Checkpointer(folder).find_checkpoint(max_key="si_sdri")
+        if best is None:
+            raise ValueError(
+                f"init_from: {path} is neither a checkpoint nor the save "
+                "folder of a run with one"
+            )
+        folder = str(best.path)
+    for part in parts:
+        file = os.path.join(folder, f"{part}.ckpt")
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            getattr(separator, part).load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(
+                f"init_from: {file} belongs to a model of another size or "
+                f"number of outputs: {error}"
+            ) from error
