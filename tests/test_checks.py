@@ -1,0 +1,123 @@
+"""Bad configuration is refused before any data is read, and named."""
+
+import logging
+
+import pytest
+from checks import check_checkpoint, check_hparams, supported_precision
+from recipe import hparams_of
+
+from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.run_opts import RunOptions
+
+SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
+
+
+def check(overrides, **options):
+    hparams = hparams_of(**SMALL, **overrides)
+    check_hparams(hparams, RunOptions.from_dictionary(options))
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        ({"data_folder": None}, "make demo"),
+        ({"data_folder": None}, "POLSESS_DATA_ROOT"),
+        ({"data_folder": "/no/such/folder"}, "/no/such/folder .*--data_folder"),
+        ({"variants": ["SER", "SRE"]}, "variants: 'SRE' is none .* meant"),
+        ({"test_variants": ["ser"]}, "test_variants: 'ser'"),
+        ({"valid_variants": []}, "valid_variants: expected a list"),
+        ({"variants": "SER"}, "variants: expected a list"),
+        ({"causal": True}, "norm_type=cLN"),
+        ({"stride": 4}, "stride: .* expected 8 .* found 4"),
+        ({"num_spks": 2}, "num_spks: task ES has 1 output.* found 2"),
+        ({"task": "SB", "num_spks": 1}, "num_spks: task SB has 2"),
+        (
+            {"curriculum": [{"epoch": 0, "variants": ["S"]}]},
+            "epoch: expected 1",
+        ),
+        ({"curriculum": [{"epoch": 1}]}, r"curriculum\[0\]: expected"),
+        (
+            {"curriculum": [{"epoch": 1, "variants": ["X"]}]},
+            r"curriculum\[0\].variants: 'X'",
+        ),
+        ({"n_train": 0}, "n_train: expected a positive integer"),
+        ({"n_valid": "all"}, "n_valid: .* 'all'"),
+        ({"metrics": ["sdr"]}, "metrics: 'sdr' is none of si_sdr, pesq, stoi"),
+        ({"sample_rate": 44100}, "pesq is defined at .*44100"),
+        ({"max_grad_norm": -1}, "max_grad_norm: .* 1e9"),
+        ({"precision": "float16"}, "precision: .* 'float16'"),
+        ({"segment_seconds": 0.0001}, "segment_seconds"),
+    ],
+)
+def test_each_mistake_is_named(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        check(overrides)
+
+
+@pytest.mark.parametrize("task", ["es", "XX", ""])
+def test_unknown_task(task):
+    with pytest.raises(ValueError, match="task: expected one of ES, EB, SB"):
+        check({"task": task})
+
+
+def test_all_mistakes_are_reported_at_once():
+    with pytest.raises(ValueError) as caught:
+        check({"stride": 4, "causal": True, "n_test": -1})
+    for key in ("stride", "causal", "n_test"):
+        assert f"\n- {key}: " in str(caught.value)
+
+
+@pytest.mark.parametrize("task, warned", [("ES", 1), ("EB", 1), ("SB", 0)])
+def test_c_is_allowed_when_named_and_warned_of(task, warned, caplog):
+    with caplog.at_level(logging.WARNING):
+        check({"task": task, "test_variants": ["SER", "C"]})
+    assert caplog.text.count("test_variants names C") == warned
+
+
+def test_good_configurations_pass():
+    check({"task": "SB"})
+    check({"causal": True, "norm_type": "cLN"})
+    check({"kernel_size": 32, "stride": 16, "n_train": 10, "n_valid": None})
+    check({"segment_seconds": None})
+    check({"curriculum": [{"epoch": 1, "variants": ["R", "SR", "S"]}]})
+
+
+def precisions(caplog, hparams, **options):
+    """What Brain would use, and whether a fall back was logged."""
+    options = RunOptions.from_dictionary(options)
+    with caplog.at_level(logging.WARNING):
+        options = supported_precision(hparams, options)
+    used = [
+        options[key] if key in options.overridden_args else hparams[key]
+        for key in ("precision", "eval_precision")
+    ]
+    return used, caplog.text.count("a CPU has no fp16")
+
+
+def test_cpu_falls_back_to_fp32_and_says_so(caplog):
+    hparams = {"precision": "fp16", "eval_precision": "bf16"}
+    found = precisions(caplog, hparams, device="cpu")
+    assert found == (["fp32", "bf16"], 1)
+
+
+def test_command_line_precision_falls_back_too(caplog):
+    hparams = {"precision": "fp32", "eval_precision": "fp32", "device": "cpu"}
+    found = precisions(caplog, hparams, eval_precision="fp16")
+    assert found == (["fp32", "fp32"], 1)
+
+
+def test_a_gpu_keeps_fp16(caplog):
+    hparams = {"precision": "fp16", "eval_precision": "fp32"}
+    found = precisions(caplog, hparams, device="cuda:0")
+    assert found == (["fp16", "fp32"], 0)
+
+
+def test_nothing_to_test_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="expected a checkpoint to test"):
+        check_checkpoint(
+            {
+                "save_folder": tmp_path,
+                "checkpointer": Checkpointer(tmp_path),
+                "init_from": None,
+            }
+        )
