@@ -1,0 +1,169 @@
+"""Tiny PolSESS-layout corpora of noise and tones with exact integer sums.
+
+Every component is int16 and every mixture is the exact integer sum of its
+components, so that whatever is cancelled has a known integer answer. Nothing
+repeats: names, speakers, recordings and scenes differ from row to row, and the
+audit of an untouched corpus has nothing to report.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import csv
+import string
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+COLUMNS = (
+    "subset,speech1OryginalPath,speech1Start,speech1End,speech2OryginalPath,"
+    "speech2Start,speech2End,SSR,sceneOryginalPath,sceneStart,sceneEnd,"
+    "sceneRandomDB,sceneOffsetDB,sceneVolumeGain,eventOryginalPath,eventStart,"
+    "eventEnd,speaker1File,speaker2File,eventFile,sceneFile,reverbForSpeaker1,"
+    "reverbForSpeaker2,reverbForEvent,mixFile,sceneClass,eventClass,"
+    "preDelayForEvent,preDelay1,preDelay2,highCut,diffusion,decay,freqDamp"
+).split(",")
+
+# Column of the metadata -> folder of the file, the mixture last.
+FOLDERS = {
+    "speaker1File": "clean",
+    "speaker2File": "clean",
+    "sceneFile": "scene",
+    "eventFile": "event",
+    "reverbForSpeaker1": "sp1_reverb",
+    "reverbForSpeaker2": "sp2_reverb",
+    "reverbForEvent": "ev_reverb",
+    "mixFile": "mix",
+}
+
+
+def make_corpus(
+    root,
+    counts={"train": (2, 2), "val": (1, 1), "test": (1, 1)},
+    sample_rate=8000,
+    seconds=1.0,
+    seed=0,
+):
+    """Writes a corpus and returns its metadata.
+
+    Arguments
+    ---------
+    root : str or Path
+        The folder of the corpus; its name goes into the names of the CSVs.
+    counts : dict
+        Subset (train, val, test) -> (number of indoor, of outdoor mixtures).
+    sample_rate : int
+        In Hz.
+    seconds : float
+        Length of each file.
+    seed : int
+        Corpora of different seeds share no name, speaker or recording.
+
+    Returns
+    -------
+    rows : dict
+        Subset -> list of rows, each a dict of the 34 columns.
+    """
+    rng = np.random.default_rng(seed)
+    rows = {}
+    number = 100 * seed
+    for subset, (n_indoor, n_outdoor) in counts.items():
+        rows[subset] = []
+        for index in range(n_indoor + n_outdoor):
+            number += 1
+            row = _metadata_row(rng, subset, number, index < n_indoor)
+            frames = round(seconds * sample_rate)
+            _write_audio(Path(root), row, frames, sample_rate, rng)
+            rows[subset].append(row)
+        write_metadata(metadata_path(root, subset), rows[subset])
+    return rows
+
+
+def metadata_path(root, subset):
+    """The place of the metadata CSV of a subset."""
+    root = Path(root)
+    return root / subset / f"corpus_{root.name}_{subset}_final.csv"
+
+
+def write_metadata(path, rows, columns=COLUMNS):
+    """Writes rows (a list of dicts) as a metadata CSV."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(
+            file, columns, extrasaction="ignore", lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def wav_path(root, row, column):
+    """The WAV file that a column of a row names."""
+    return Path(root) / row["subset"] / FOLDERS[column] / row[column]
+
+
+def read_wav(root, row, column):
+    """The int16 samples of the file that a column of a row names."""
+    return soundfile.read(wav_path(root, row, column), dtype="int16")[0]
+
+
+def _metadata_row(rng, subset, number, is_indoor):
+    """One row in the manner of the published generator."""
+    speaker1, speaker2, scene, event, reverb = (
+        "".join(rng.choice(list(string.ascii_lowercase + string.digits), 16))
+        for _ in range(5)
+    )
+    row = dict.fromkeys(COLUMNS, "")
+    row.update(
+        subset=subset,
+        speech1OryginalPath=f"C:\\datasety\\clarin_emu\\SES{number:04d}_ses"
+        f"\\sent{number:03d}_bndl\\sent{number:03d}.wav",
+        speech2OryginalPath=f"C:\\datasety\\mls_polish\\{subset}\\audio"
+        f"\\{number + 5000}\\77\\{number + 5000}_77_{number:06d}.flac",
+        sceneOryginalPath=f"C:\\datasety\\TUT\\audio\\b{number:03d}_0_10.wav",
+        eventOryginalPath=f"C:\\datasety\\ESC-50\\audio\\1-{number}-A-22.wav",
+        SSR=str(rng.integers(-5, 6)),
+        speaker1File=f"{speaker1}.wav",
+        speaker2File=f"{speaker2}.wav",
+        sceneFile=f"{scene}.wav",
+        eventFile=f"{event}.wav",
+        sceneClass="library" if is_indoor else "park",
+        eventClass="keyboard_typing" if is_indoor else "chirping_birds",
+        mixFile=f"{speaker1}-{speaker2}-{scene}-{event}.wav",
+    )
+    for column in COLUMNS:
+        if column.endswith(("Start", "End")):
+            row[column] = "1" if column.endswith("Start") else "32000"
+    row.update(sceneRandomDB="4", sceneOffsetDB="-10", sceneVolumeGain="0.5")
+    reverb_settings = COLUMNS[COLUMNS.index("preDelayForEvent") :]
+    row.update(dict.fromkeys(reverb_settings, "0.5" if is_indoor else "NaN"))
+    if is_indoor:
+        row.update(
+            mixFile=row["mixFile"].replace(".wav", f"-{reverb}.wav"),
+            reverbForSpeaker1=f"sp1_{reverb}.wav",
+            reverbForSpeaker2=f"sp2_{reverb}.wav",
+            reverbForEvent=f"ev_{reverb}.wav",
+        )
+    return row
+
+
+def _write_audio(root, row, frames, sample_rate, rng):
+    """Writes a row's components and their sum."""
+    mixture = np.zeros(frames, dtype=np.int16)
+    time_seconds = np.arange(frames) / sample_rate
+    for column in FOLDERS:
+        if not row[column]:
+            continue
+        path = wav_path(root, row, column)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if column == "mixFile":
+            samples = mixture
+        else:
+            # Peaks below 3000 each: seven of them never reach full scale.
+            amplitude = 2000 if column.startswith("speaker") else 800
+            tone_hz = rng.integers(100, 1000)
+            samples = amplitude * np.sin(2 * np.pi * tone_hz * time_seconds)
+            samples = samples + rng.uniform(-900, 900, frames)
+            samples = np.round(samples).astype(np.int16)
+            mixture = mixture + samples
+        soundfile.write(path, samples, sample_rate, subtype="PCM_16")
