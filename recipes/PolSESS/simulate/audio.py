@@ -1,0 +1,165 @@
+"""Reading, resampling and writing of the audio files of a corpus.
+
+soundfile is used directly: the workers of the simulation then start without
+loading torch, and integer samples reach the files unchanged.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import math
+import os
+import pathlib
+
+import numpy as np
+import soundfile
+from scipy.signal import resample_poly
+
+FULL_SCALE = 32768  # of 16-bit PCM
+PEAK_LIMIT = 0.999  # of the published generator, for sources and mixtures
+
+
+def resample(signal, from_rate, to_rate):
+    """Resamples a signal with a polyphase filter.
+
+    Arguments
+    ---------
+    signal : numpy.ndarray
+        Samples, shape [time].
+    from_rate : int
+        Sample rate of the signal in Hz.
+    to_rate : int
+        Sample rate of the result in Hz.
+
+    Returns
+    -------
+    resampled : numpy.ndarray
+        Samples, shape [ceil(time * to_rate / from_rate)].
+
+    Example
+    -------
+    >>> resample(np.ones(441), 44100, 8000).shape
+    (80,)
+    """
+    if from_rate == to_rate:
+        return signal
+    divisor = math.gcd(from_rate, to_rate)
+    return resample_poly(signal, to_rate // divisor, from_rate // divisor)
+
+
+def read_mono(path, start=1, end=None):
+    """Reads a recording, or samples start to end of it, as mono.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        A file that libsndfile reads.
+    start : int
+        First sample, counted from 1 as MATLAB does and the metadata of
+        PolSESS record it.
+    end : int
+        Last sample, included; None reads to the end.
+
+    Returns
+    -------
+    signal : numpy.ndarray
+        Mean of the channels, float64 in [-1, 1), shape [end - start + 1].
+    sample_rate : int
+        In Hz.
+    """
+    signal, sample_rate = soundfile.read(
+        str(path), start=start - 1, stop=end, always_2d=True
+    )
+    return signal.mean(axis=1), sample_rate
+
+
+def read_segment(path, start, end, sample_rate, segment_seconds):
+    """Reads a segment as a component of a mixture: mono, resampled, limited.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The source recording.
+    start : int
+        First sample in the recording, counted from 1.
+    end : int
+        Last sample in the recording, included.
+    sample_rate : int
+        Sample rate of the corpus in Hz.
+    segment_seconds : float
+        Length of the result in seconds.
+
+    Returns
+    -------
+    segment : numpy.ndarray
+        Samples within +-PEAK_LIMIT, shape [segment_seconds * sample_rate].
+    """
+    signal, from_rate = read_mono(path, start, end)
+    signal = resample(signal, from_rate, sample_rate)
+    n_samples = round(segment_seconds * sample_rate)
+    # Rounding can make a resampled segment a sample longer or shorter.
+    signal = np.pad(signal[:n_samples], (0, max(0, n_samples - len(signal))))
+    return np.clip(signal, -PEAK_LIMIT, PEAK_LIMIT)
+
+
+def rms(signal):
+    """Root mean square of a signal.
+
+    Arguments
+    ---------
+    signal : numpy.ndarray
+        Samples, any shape.
+
+    Returns
+    -------
+    level : float
+        On the scale of the signal.
+
+    Example
+    -------
+    >>> rms(np.array([3.0, -3.0]))
+    3.0
+    """
+    return float(np.sqrt(np.mean(np.square(signal))))
+
+
+def write_pcm16(path, samples, sample_rate):
+    """Writes 16-bit samples as a WAV file that appears only when complete.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        Where the file is to appear; an older one is replaced.
+    samples : numpy.ndarray
+        dtype int16, shape [time].
+    sample_rate : int
+        In Hz.
+    """
+    assert samples.dtype == np.int16, samples.dtype
+    path = pathlib.Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    soundfile.write(
+        str(partial), samples, sample_rate, subtype="PCM_16", format="WAV"
+    )
+    os.replace(partial, path)
+
+
+def to_pcm16(signal):
+    """Rounds a signal to 16-bit integers.
+
+    Arguments
+    ---------
+    signal : numpy.ndarray
+        Samples in [-1, 1), shape [time].
+
+    Returns
+    -------
+    samples : numpy.ndarray
+        dtype int16, shape [time].
+
+    Example
+    -------
+    >>> to_pcm16(np.array([0.5, -1.0])).tolist()
+    [16384, -32768]
+    """
+    return np.rint(signal * FULL_SCALE).astype(np.int16)

@@ -1,0 +1,236 @@
+"""Makes a corpus in the layout of PolSESS, from built-in or own sources.
+
+> python -m simulate.make_corpus --output_folder PolSESS --n_train 400
+
+The corpus is <output_folder>; its last name is the corpus's name. Without
+--sources, Polish speech, scenes and events are synthesised first, into
+<output_folder>/sources. Started again with the same options, an interrupted
+command goes on where it was, and with larger numbers it extends the corpus:
+the same seed gives the same files, whatever the number of jobs.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import sys
+
+if not __package__:
+    # Called as a script: modules are found from recipes/PolSESS, as with -m.
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+import joblib
+
+from simulate.acoustics import SUBSETS
+from simulate.builtin import make_sources
+from simulate.corpus import SubsetBuilder
+from simulate.engine import find_engine
+from simulate.errors import CorpusError
+from simulate.pool import SourcePool
+from simulate.sources import SourcesError, read_sources
+from simulate.speech import read_voices
+
+SAMPLE_RATES = (8000, 16000)
+SEGMENT_RANGE_SECONDS = (0.5, 60)
+
+
+def make_corpus(
+    output_folder,
+    n_train=400,
+    n_val=40,
+    n_test=80,
+    seed=0,
+    sample_rate=8000,
+    segment_seconds=4.0,
+    indoor_ratio=0.5,
+    n_jobs=-1,
+    sources=None,
+):
+    """Makes, completes or extends a corpus.
+
+    Raises CorpusError, a ValueError, for an option out of its range, a folder
+    that holds another corpus, a sources table that cannot be used, sources
+    without a usable segment, and when no speech engine works.
+
+    Arguments
+    ---------
+    output_folder : str or pathlib.Path
+        Root of the corpus; its last name is the name of the corpus.
+    n_train : int
+        Number of training mixtures; 0 leaves the subset out.
+    n_val : int
+        Number of validation mixtures.
+    n_test : int
+        Number of test mixtures.
+    seed : int
+        At least 0.
+    sample_rate : int
+        8000 or 16000 Hz.
+    segment_seconds : float
+        Length of a mixture in seconds.
+    indoor_ratio : float
+        Probability of an indoor mixture, in [0, 1].
+    n_jobs : int
+        Number of processes; -1 uses all cores.
+    sources : str or pathlib.Path, optional
+        A sources table; the built-in sources are made if None.
+    """
+    root = pathlib.Path(output_folder).resolve()
+    counts = dict(zip(SUBSETS, (n_train, n_val, n_test)))
+    options = {
+        "name": root.name,
+        "seed": seed,
+        "sample_rate": sample_rate,
+        "segment_seconds": float(segment_seconds),
+        "indoor_ratio": float(indoor_ratio),
+        "sources": "built-in" if sources is None else _digest(sources),
+    }
+    _check_ranges(counts, options, n_jobs)
+    _check_same_corpus(root, options)
+    n_jobs = joblib.effective_n_jobs(n_jobs)
+    builders = [
+        SubsetBuilder(root, subset, count, options, n_jobs)
+        for subset, count in counts.items()
+    ]
+    builders = [builder for builder in builders if not builder.is_complete()]
+    if builders:
+        table = pathlib.Path(sources or _builtin_sources(root, options, n_jobs))
+        pools = _source_pools(table.resolve(), builders, options)
+        _record_options(root, options)
+        for builder, pool in zip(builders, pools):
+            builder.build(pool)
+    print(f"{root}: complete")
+
+
+def _source_pools(table, builders, options):
+    """Reads the sources and arranges those of each subset to be built."""
+    recordings = read_sources(table)
+    segment_seconds = options["segment_seconds"]
+    pools = [
+        SourcePool(recordings, builder.subset, table.parent, segment_seconds)
+        for builder in builders
+    ]
+    problems = [
+        problem
+        for pool in pools
+        for problem in pool.problems(options["indoor_ratio"])
+    ]
+    if problems:
+        raise SourcesError(table, problems)
+    return pools
+
+
+def _digest(table):
+    """Hash of a sources table, or an error if there is none."""
+    if not pathlib.Path(table).is_file():
+        raise SourcesError(table, ["no such file; pass --sources TABLE.csv"])
+    return hashlib.sha256(pathlib.Path(table).read_bytes()).hexdigest()
+
+
+def _check_ranges(counts, options, n_jobs):
+    """Raises CorpusError with every option that is out of range."""
+    problems = [
+        f"--n_{subset} is {count}, expected at least 0"
+        for subset, count in counts.items()
+        if count < 0
+    ]
+    if not any(counts.values()):
+        problems.append("--n_train, --n_val and --n_test are all 0")
+    shortest, longest = SEGMENT_RANGE_SECONDS
+    seconds, rate = options["segment_seconds"], options["sample_rate"]
+    for name, valid, expected in (
+        ("seed", options["seed"] >= 0, "at least 0"),
+        ("sample_rate", rate in SAMPLE_RATES, "8000 or 16000"),
+        (
+            "segment_seconds",
+            shortest <= seconds <= longest,
+            f"{shortest} to {longest}",
+        ),
+        ("indoor_ratio", 0 <= options["indoor_ratio"] <= 1, "0 to 1"),
+    ):
+        if not valid:
+            problems.append(f"--{name} is {options[name]}, expected {expected}")
+    if n_jobs == 0:
+        problems.append("--n_jobs is 0, expected at least 1, or -1 for all")
+    if problems:
+        raise CorpusError("; ".join(problems))
+
+
+def _check_same_corpus(root, options):
+    """Refuses to add to a corpus that was made with other options."""
+    record = root / "corpus.json"
+    if not record.exists():
+        others = [subset for subset in SUBSETS if (root / subset).exists()]
+        if others or (root.exists() and not root.is_dir()):
+            raise CorpusError(
+                f"{root} was not made by this command (it has no corpus.json, "
+                "but files of its own). Use another --output_folder."
+            )
+        return
+    recorded = json.loads(record.read_text(encoding="utf-8"))
+    different = [
+        f"{name}: {recorded[name]} there, {value} now"
+        for name, value in options.items()
+        if name in recorded and recorded[name] != value
+    ]
+    if different:
+        raise CorpusError(
+            f"{root} holds a corpus made with other options:\n  "
+            + "\n  ".join(different)
+            + "\nUse the same options or another --output_folder."
+        )
+
+
+def _builtin_sources(root, options, n_jobs):
+    """Makes the built-in sources if they are not there; returns their table."""
+    table = root / "sources" / "sources.csv"
+    if not table.exists():
+        engine = find_engine(read_voices())
+        options["engine"] = engine.version
+        _check_same_corpus(root, options)
+        _record_options(root, options)
+        make_sources(table.parent, engine, options["segment_seconds"], n_jobs)
+    return table
+
+
+def _record_options(root, options):
+    """Writes corpus.json, unless the corpus has one."""
+    record = root / "corpus.json"
+    if record.exists():
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    partial = root / "corpus.json.partial"
+    partial.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, record)
+
+
+def main():
+    """Reads the command line and makes the corpus."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--output_folder", required=True, help="root of the corpus")
+    add("--n_train", type=int, default=400, help="training mixtures")
+    add("--n_val", type=int, default=40, help="validation mixtures")
+    add("--n_test", type=int, default=80, help="test mixtures")
+    add("--seed", type=int, default=0, help="of all randomness")
+    add("--sample_rate", type=int, default=8000, choices=SAMPLE_RATES)
+    add("--segment_seconds", type=float, default=4.0, help="mixture length")
+    add("--indoor_ratio", type=float, default=0.5, help="share of indoor rows")
+    add("--n_jobs", type=int, default=-1, help="processes, -1: all cores")
+    add("--sources", help="a sources table (CSV); built-in if not given")
+    options = vars(parser.parse_args())
+    try:
+        make_corpus(**options)
+    except CorpusError as error:
+        sys.exit(f"make_corpus: {error}")
+
+
+if __name__ == "__main__":
+    main()

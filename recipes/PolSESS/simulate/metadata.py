@@ -1,0 +1,165 @@
+"""Stage 1: draws the rows of a corpus, with all the randomness there is.
+
+Row `index` of a subset is a pure function of the sources, the options and
+(seed, subset, index): rows can be drawn in any order and in parallel, and a
+smaller corpus is the beginning of a larger one. The procedure is that of the
+published generator, except that the two speakers always differ, that speech
+segments are checked for speech, and that clipping leads to a common gain in
+stage 2 instead of a new draw. Starts and ends count the samples of the source
+recording from 1, as in MATLAB.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import functools
+
+import numpy as np
+
+from simulate.acoustics import REVERB_RANGES, SUBSETS
+from simulate.audio import rms
+from simulate.segments import choice, draw_segment
+
+METADATA_COLUMNS = tuple(
+    """
+    subset speech1OryginalPath speech1Start speech1End
+    speech2OryginalPath speech2Start speech2End SSR sceneOryginalPath
+    sceneStart sceneEnd sceneRandomDB sceneOffsetDB sceneVolumeGain
+    eventOryginalPath eventStart eventEnd speaker1File speaker2File
+    eventFile sceneFile reverbForSpeaker1 reverbForSpeaker2
+    reverbForEvent mixFile sceneClass eventClass preDelayForEvent
+    preDelay1 preDelay2 highCut diffusion decay freqDamp
+    """.split()
+)
+
+SSR_RANGE_DB = (-5, 5)  # speaker 1 over speaker 2, integers
+SCENE_RANGE_DB = (-14.0, 0.0)  # scene over the sum of the speakers
+
+NAME_CHARACTERS = tuple("abcdefghijklmnopqrstuvwxyz0123456789")
+NAME_LENGTH = 16
+
+
+def draw_row(pool, index, seed, sample_rate, indoor_ratio):
+    """Draws one mixture of a subset.
+
+    Raises CorpusError when the sources hold no usable segment.
+
+    Arguments
+    ---------
+    pool : SourcePool
+        The recordings of the subset.
+    index : int
+        Number of the row in its subset, from 0.
+    seed : int
+        Of the corpus, at least 0.
+    sample_rate : int
+        Of the corpus, in Hz: levels are measured at this rate.
+    indoor_ratio : float
+        Probability of an indoor scene.
+
+    Returns
+    -------
+    row : dict
+        A value for each of METADATA_COLUMNS; None in the reverberation
+        columns of an outdoor row.
+    """
+    rng = np.random.default_rng([seed, SUBSETS.index(pool.subset), index])
+    draw = functools.partial(draw_segment, rng, pool, sample_rate)
+    setting = "indoor" if rng.random() < indoor_ratio else "outdoor"
+
+    first = draw(pool.speech, is_speech=True)
+    codes = pool.speaker_codes
+    others = np.flatnonzero(codes != codes[first.position])
+    second = draw(pool.speech, is_speech=True, positions=others)
+    scene = draw(pool.scenes[setting], is_speech=False)
+    scene_class = scene.recording.labels[0]
+    event_class = choice(rng, pool.event_classes[scene_class])
+    event = draw(pool.events[event_class], is_speech=False)
+
+    row = dict.fromkeys(METADATA_COLUMNS)
+    row["subset"] = pool.subset
+    row["SSR"] = int(rng.integers(SSR_RANGE_DB[0], SSR_RANGE_DB[1] + 1))
+    row["sceneClass"], row["eventClass"] = scene_class, event_class
+    for name, part in (
+        ("speech1", first),
+        ("speech2", second),
+        ("scene", scene),
+        ("event", event),
+    ):
+        row[f"{name}OryginalPath"] = part.recording.path
+        row[f"{name}Start"], row[f"{name}End"] = part.start, part.end
+    _draw_scene_level(rng, row, first.signal, second.signal, scene.signal)
+    if setting == "indoor":
+        _draw_reverb(rng, row)
+    _draw_names(rng, row)
+    return row
+
+
+def second_speaker_gain(speaker_1, speaker_2, ssr_db):
+    """Gain that puts speaker 2 ssr_db below speaker 1.
+
+    Arguments
+    ---------
+    speaker_1 : numpy.ndarray
+        Samples, shape [time].
+    speaker_2 : numpy.ndarray
+        Samples, shape [time].
+    ssr_db : float
+        Level of speaker 1 over that of speaker 2, in dB.
+
+    Returns
+    -------
+    gain : float
+        Factor for speaker 2.
+
+    Example
+    -------
+    >>> second_speaker_gain(np.array([2.0, -2.0]), np.array([1.0, 1.0]), 20.0)
+    0.2
+    """
+    return rms(speaker_1) / rms(speaker_2) * 10 ** (-ssr_db / 20)
+
+
+def _draw_scene_level(rng, row, speaker_1, speaker_2, scene):
+    """Fills sceneRandomDB, sceneOffsetDB and sceneVolumeGain."""
+    lowest, highest = SCENE_RANGE_DB
+    row["sceneRandomDB"] = (highest - lowest) * rng.random()
+    row["sceneOffsetDB"] = lowest + row["sceneRandomDB"]
+    gain = second_speaker_gain(speaker_1, speaker_2, row["SSR"])
+    speech_rms = rms(speaker_1 + gain * speaker_2)
+    target_rms = speech_rms * 10 ** (row["sceneOffsetDB"] / 20)
+    row["sceneVolumeGain"] = target_rms / rms(scene)
+
+
+def _draw_reverb(rng, row):
+    """Fills the reverberation parameters of an indoor row."""
+    ranges = REVERB_RANGES[row["sceneClass"]]
+    shortest, longest = ranges["pre_delay"]
+    shift = rng.random() * (longest - shortest)
+    row["preDelay1"] = shortest + shift
+    # The second speaker is up to 30 % of the shift nearer to the walls.
+    row["preDelay2"] = row["preDelay1"] - shift * 0.3 * rng.random()
+    row["preDelayForEvent"] = rng.uniform(shortest, longest)
+    row["highCut"] = rng.uniform(*ranges["high_cut"])
+    row["diffusion"] = rng.uniform(*ranges["diffusion"])
+    row["decay"] = rng.uniform(*ranges["decay"])
+    row["freqDamp"] = rng.uniform(*ranges["damping"])
+
+
+def _draw_names(rng, row):
+    """Fills the file names; all files of one reverberation share a stem."""
+    letters = rng.integers(len(NAME_CHARACTERS), size=(5, NAME_LENGTH))
+    speaker_1, speaker_2, scene, event, reverb = (
+        "".join(NAME_CHARACTERS[letter] for letter in word) for word in letters
+    )
+    stems = [speaker_1, speaker_2, scene, event]
+    if row["preDelay1"] is not None:
+        stems.append(reverb)
+        row["reverbForSpeaker1"] = f"sp1_{reverb}.wav"
+        row["reverbForSpeaker2"] = f"sp2_{reverb}.wav"
+        row["reverbForEvent"] = f"ev_{reverb}.wav"
+    row["speaker1File"] = f"{speaker_1}.wav"
+    row["speaker2File"] = f"{speaker_2}.wav"
+    row["sceneFile"] = f"{scene}.wav"
+    row["eventFile"] = f"{event}.wav"
+    row["mixFile"] = "-".join(stems) + ".wav"

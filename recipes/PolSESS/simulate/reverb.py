@@ -1,0 +1,184 @@
+"""Plate reverberation with the parameters of MATLAB's reverberator.
+
+The published generator makes its reverberation with MATLAB's `reverberator`,
+the plate of J. Dattorro, "Effect Design, Part 1: Reverberator and Other
+Filters", J. Audio Eng. Soc. 45(9), 1997: a pre-delay, a one-pole low-pass
+(high cut), four allpass diffusers, and a tank of two branches that feed each
+other, from which seven taps a side are summed. MATLAB's decay factor counts
+backwards: the tank's gain is 1 - decay, so that 0.99 is a car and 0.3 a hall.
+
+The slow modulation of two tank delays is left out. The plate is then linear
+and time-invariant, so its impulse response follows in closed form from the
+transfer functions of its parts, and one response serves both speakers and
+the event of a mixture, which differ in their pre-delay only.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len
+from scipy.signal import fftconvolve
+
+# Dattorro states all delays in samples at this rate (Hz).
+REFERENCE_RATE = 29761
+INPUT_DIFFUSERS = (142, 107, 379, 277)
+# Per branch: allpass, delay, (damping,) allpass, delay.
+BRANCH_DELAYS = ((672, 4453, 1800, 3720), (908, 4217, 2656, 3163))
+DECAY_DIFFUSION = 0.7
+OUTPUT_GAIN = 0.6
+# Taps as (sign, branch, line, delay); line 0 is the first delay, 1 the second
+# allpass, 2 the second delay of a branch. The left output, then the right.
+OUTPUT_TAPS = (
+    (1, 1, 0, 266),
+    (1, 1, 0, 2974),
+    (-1, 1, 1, 1913),
+    (1, 1, 2, 1996),
+    (-1, 0, 0, 1990),
+    (-1, 0, 1, 187),
+    (-1, 0, 2, 1066),
+    (1, 0, 0, 353),
+    (1, 0, 0, 3627),
+    (-1, 0, 1, 1228),
+    (1, 0, 2, 2673),
+    (-1, 1, 0, 2111),
+    (-1, 1, 1, 335),
+    (-1, 1, 2, 121),
+)
+# The grid lies outside the unit circle, where the response has decayed by
+# this factor at the grid's length: what wraps around is 120 dB down.
+_WRAP_GUARD = 1e6
+
+
+def scaled_delay(reference_samples, sample_rate):
+    """Converts one of Dattorro's delays to another sample rate.
+
+    Arguments
+    ---------
+    reference_samples : int
+        Delay in samples at REFERENCE_RATE.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    samples : int
+        Delay in samples at sample_rate, at least 1.
+
+    Example
+    -------
+    >>> scaled_delay(4453, 8000)
+    1197
+    """
+    return max(1, round(reference_samples * sample_rate / REFERENCE_RATE))
+
+
+def plate_response(n_samples, sample_rate, high_cut, diffusion, decay, damping):
+    """Impulse response of the plate without its pre-delay, in mono.
+
+    Arguments
+    ---------
+    n_samples : int
+        Length of the response.
+    sample_rate : int
+        In Hz.
+    high_cut : float
+        Cutoff of the input's low-pass in Hz; no filter above Nyquist.
+    diffusion : float
+        Coefficient of the four input allpasses, in [0, 1).
+    decay : float
+        MATLAB's DecayFactor in (0, 1]: the larger, the shorter the tail.
+    damping : float
+        Pole of the low-pass in each branch of the tank, in [0, 1).
+
+    Returns
+    -------
+    response : numpy.ndarray
+        Mean of the left and right output, shape [n_samples].
+
+    Example
+    -------
+    >>> response = plate_response(8000, 8000, 15000.0, 0.5, 0.7, 0.2)
+    >>> int(np.flatnonzero(np.abs(response) > 1e-9)[0])
+    72
+    """
+    n_grid = next_fast_len(n_samples, real=True)
+    growth = np.log(_WRAP_GUARD) / n_grid
+    # Natural logarithm of 1/z on the circle |z| = exp(growth).
+    log_step = -growth - 2j * np.pi * np.arange(n_grid // 2 + 1) / n_grid
+
+    def delay(reference_samples):
+        """z to the power of minus the delay."""
+        return np.exp(log_step * scaled_delay(reference_samples, sample_rate))
+
+    spectrum = _input_filters(
+        delay, np.exp(log_step), sample_rate, high_cut, diffusion
+    ) * _tank(delay, np.exp(log_step), 1.0 - decay, damping)
+    response = irfft(spectrum, n_grid)[:n_samples]
+    return response * np.exp(growth * np.arange(n_samples))
+
+
+def _input_filters(delay, step, sample_rate, high_cut, diffusion):
+    """Low-pass and diffusers in front of the tank, on the grid."""
+    transfer = np.ones_like(step)
+    if high_cut < sample_rate / 2:
+        pole = np.exp(-2 * np.pi * high_cut / sample_rate)
+        transfer *= (1 - pole) / (1 - pole * step)
+    for length in INPUT_DIFFUSERS:
+        shift = delay(length)
+        transfer *= (diffusion + shift) / (1 + diffusion * shift)
+    return transfer
+
+
+def _tank(delay, step, gain, damping):
+    """Transfer function of the tank from its input to the mean output."""
+    low_pass = (1 - damping) / (1 - damping * step)
+    second_diffusion = np.clip(gain + 0.15, 0.25, 0.5)
+    through, lines = [], []
+    for allpass_1, delay_1, allpass_2, delay_2 in BRANCH_DELAYS:
+        shift = delay(allpass_1)
+        head = (shift - DECAY_DIFFUSION) / (1 - DECAY_DIFFUSION * shift)
+        damped = head * delay(delay_1) * low_pass * gain
+        shift = delay(allpass_2)
+        inner = damped / (1 + second_diffusion * shift)
+        tail = inner * (second_diffusion + shift)
+        through.append(tail * delay(delay_2) * gain)
+        lines.append((head, inner, tail))
+    # Each branch receives the input and the end of the other branch.
+    loop = 1 - through[0] * through[1]
+    inputs = ((1 + through[1]) / loop, (1 + through[0]) / loop)
+    output = sum(
+        sign * inputs[branch] * lines[branch][line] * delay(length)
+        for sign, branch, line, length in OUTPUT_TAPS
+    )
+    return 0.5 * OUTPUT_GAIN * output
+
+
+def reverberate(signal, response, pre_delay_samples):
+    """Wet-only reverberation of a signal, cut to the signal's length.
+
+    Arguments
+    ---------
+    signal : numpy.ndarray
+        Dry samples, shape [time].
+    response : numpy.ndarray
+        Impulse response as plate_response returns it.
+    pre_delay_samples : int
+        Silence before the response begins.
+
+    Returns
+    -------
+    wet : numpy.ndarray
+        Reverberation without the dry signal, shape [time].
+
+    Example
+    -------
+    >>> reverberate(np.array([1.0, 0, 0, 0]), np.array([2.0, 1.0]), 1).round(9)
+    array([0., 2., 1., 0.])
+    """
+    n_samples = len(signal)
+    wet = np.zeros(n_samples)
+    n_wet = max(0, n_samples - pre_delay_samples)
+    if n_wet:
+        wet[n_samples - n_wet :] = fftconvolve(signal[:n_wet], response)[:n_wet]
+    return wet
