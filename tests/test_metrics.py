@@ -8,8 +8,9 @@ import pesq
 import pystoi
 import pytest
 import soundfile
-from metrics import METRICS, Scorer, score_columns, score_utterance, si_sdr
+from metrics import METRICS, score_columns, score_utterance, si_sdr
 from recipe import SAMPLES
+from scorer import Scorer
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,13 @@ import itertools
 
 import pytest
 import torch
+from mixer import Mixer, allowed_variants, draw
 from mmipc import (
     FILE_COLUMNS,
     TASKS,
     VARIANTS,
-    Mixer,
-    allowed_variants,
     cancelled,
     default_variants,
-    draw,
     num_outputs,
     source_names,
 )

@@ -7,10 +7,12 @@ Authors
 import os
 
 import pandas as pd
-from mmipc import VARIANTS, draw
+from mixer import draw
+from mmipc import VARIANTS
 from torch.utils.data import Sampler
 
 from speechbrain.dataio.dataio import load_data_csv
+from speechbrain.utils.distributed import is_distributed_initialized
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -113,14 +115,15 @@ def stratified(mixtures, limit):
     """
     frame = pd.DataFrame.from_dict(mixtures, orient="index")
     frame = frame[["setting", "scene_class"]]
-    frame["rank"] = [draw(0, 0, i, "stratified") for i in frame.index]
+    frame["hash"] = [draw(0, 0, i, "stratified") for i in frame.index]
+    frame["rank"] = 0.0
     # Members of a stratum are spread evenly over [0, 1] in the order of their
     # rank, first within scene classes, then within settings.
     for strata in (["setting", "scene_class"], ["setting"]):
-        group = frame.sort_values("rank").groupby(strata)["rank"]
-        spread = (group.cumcount() + 0.5) / group.transform("size")
-        frame["rank"] = spread + 1e-9 * frame["rank"]
-    return sorted(frame.nsmallest(limit, "rank").index)
+        group = frame.sort_values(["rank", "hash"]).groupby(strata)["rank"]
+        frame["rank"] = (group.cumcount() + 0.5) / group.transform("size")
+    frame = frame.sort_values(["rank", "hash"])
+    return sorted(frame.index[:limit])
 
 
 def one_row_per_variant(mixtures):
@@ -156,18 +159,19 @@ class EpochSampler(Sampler):
 
     The order is a function of (seed, epoch, mixture ID), unlike that of
     SpeechBrain's samplers under distributed training, which ignore the seed. A
-    mixture is left out while the curriculum has none of its variants.
+    mixture is left out while the curriculum has none of its variants; raises
+    ValueError where that happens under distributed training.
 
     Arguments
     ---------
     mixtures : dict
         What ``load_mixtures`` returns, in the order of the dataset.
-    mixer : mmipc.Mixer
+    mixer : mixer.Mixer
         Holds seed, epoch and curriculum; ``mixer.set_epoch`` moves both on.
 
     Example
     -------
-    >>> from mmipc import Mixer
+    >>> from mixer import Mixer
     >>> mixer = Mixer("ES", ["SER", "SE"], seed=1, sample_rate=8000)
     >>> mixtures = {"a": {"variants": ["SER"]}, "b": {"variants": ["C"]}}
     >>> list(EpochSampler(mixtures, mixer)), len(EpochSampler(mixtures, mixer))
@@ -178,9 +182,18 @@ class EpochSampler(Sampler):
         self.ids = list(mixtures)
         self.variants = [row["variants"] for row in mixtures.values()]
         self.mixer = mixer
+        stages = [1] + [stage["epoch"] for stage in mixer.curriculum or []]
+        counts = {len(self._used(epoch)) for epoch in stages}
+        if is_distributed_initialized() and len(counts) > 1:
+            # DistributedSamplerWrapper fixes its length once and for all.
+            raise ValueError(
+                "curriculum: under distributed training every stage must have "
+                "a variant for every mixture; name an indoor one (SER, SR, ER, "
+                "R) and an outdoor one (SE, S, E), or C, in each stage"
+            )
 
-    def _used(self):
-        allowed = set(self.mixer.allowed())
+    def _used(self, epoch):
+        allowed = set(self.mixer.allowed(epoch))
         return [
             index
             for index, variants in enumerate(self.variants)
@@ -191,10 +204,10 @@ class EpochSampler(Sampler):
         seed, epoch = self.mixer.seed, int(self.mixer.epoch)
         return iter(
             sorted(
-                self._used(),
+                self._used(epoch),
                 key=lambda index: draw(seed, epoch, self.ids[index], "order"),
             )
         )
 
     def __len__(self):
-        return len(self._used())
+        return len(self._used(int(self.mixer.epoch)))

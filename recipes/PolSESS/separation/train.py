@@ -24,7 +24,8 @@ from checks import check_checkpoint, check_hparams, supported_precision
 from hyperpyyaml import load_hyperpyyaml
 from losses import best_permutation, pairwise_si_sdr
 from manifests import EpochSampler, load_mixtures, one_row_per_variant
-from mmipc import VARIANTS, Mixer, source_names
+from mixer import Mixer
+from mmipc import VARIANTS, source_names
 from prepare_polsess import data_root, prepare_polsess
 from report import mean_interval, strata_of, to_markdown, write_report
 from separator import load_weights

@@ -1,0 +1,166 @@
+"""Which mixtures and variants a dataset holds, and their order."""
+
+import random
+
+import pytest
+from manifests import (
+    EpochSampler,
+    load_mixtures,
+    one_row_per_variant,
+    stratified,
+)
+from mixer import Mixer
+from mmipc import VARIANTS, default_variants
+from prepare_polsess import prepare_polsess
+from tiny_corpus import make_corpus
+
+INDOOR = ["SER", "SR", "ER", "R"]
+OUTDOOR = ["SE", "S", "E"]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("manifests")
+    counts = {"train": (5, 3), "val": (2, 1), "test": (1, 1)}
+    make_corpus(folder / "corpus", counts, seconds=0.2)
+    prepare_polsess(folder / "corpus", folder / "save")
+    return folder
+
+
+def load(prepared, split, variants, **keywords):
+    arguments = {"sample_rate": 8000, **keywords}
+    return load_mixtures(
+        prepared / "save",
+        split,
+        variants,
+        str(prepared / "corpus"),
+        **arguments,
+    )
+
+
+def test_mixtures_know_the_variants_they_have(prepared):
+    mixtures = load(prepared, "train", default_variants("SB"))
+    assert list(mixtures) == sorted(mixtures) and len(mixtures) == 8
+    for mixture_id, row in mixtures.items():
+        letters = INDOOR if row["setting"] == "indoor" else OUTDOOR
+        assert row["variants"] == [*letters, "C"]
+        assert row["mixture_id"] == mixture_id
+        assert row["mix_wav"].endswith(f"{mixture_id}.wav")
+
+
+def test_only_mixtures_with_a_variant_in_use_are_loaded(prepared):
+    mixtures = load(prepared, "train", ["S", "E"])
+    assert len(mixtures) == 3
+    assert all(row["variants"] == ["S", "E"] for row in mixtures.values())
+
+
+def test_every_valid_variant_has_its_row(prepared):
+    rows = one_row_per_variant(load(prepared, "valid", ["SER", "SE", "S"]))
+    assert sorted(row["variants"][0] for row in rows.values()) == [
+        "S",
+        "SE",
+        "SER",
+        "SER",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("dev", ["SE"]), "expected a manifest, found none"),
+        (("train", []), "no train mixture has any of the variants"),
+    ],
+)
+def test_missing_data_is_named(prepared, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        load(prepared, *arguments)
+
+
+def test_sample_rate_is_checked(prepared):
+    with pytest.raises(ValueError, match="16000 Hz, found 8000 Hz; run with"):
+        load(prepared, "train", ["SE"], sample_rate=16000)
+
+
+def corpus(indoor, outdoor, classes=4):
+    """Rows of a made-up corpus."""
+    return {
+        f"mixture{i}": {
+            "setting": "indoor" if i < indoor else "outdoor",
+            "scene_class": f"class{(i * 7) % classes}",
+        }
+        for i in range(indoor + outdoor)
+    }
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 10, 50, 99, 100])
+def test_pick_keeps_the_proportions(limit):
+    rows = corpus(70, 30)
+    picked = stratified(rows, limit)
+    assert len(picked) == len(set(picked)) == limit
+    indoor = sum(rows[i]["setting"] == "indoor" for i in picked)
+    assert abs(indoor - 0.7 * limit) <= 1
+    for setting, share in (("indoor", 0.7), ("outdoor", 0.3)):
+        for number in range(4):
+            count = sum(
+                rows[i] == {"setting": setting, "scene_class": f"class{number}"}
+                for i in picked
+            )
+            assert abs(count - share * limit / 4) <= 1.5
+
+
+def test_pick_does_not_depend_on_row_order_and_is_nested():
+    rows = corpus(61, 39)
+    shuffled = list(rows.items())
+    random.Random(0).shuffle(shuffled)
+    smaller = set()
+    for limit in range(1, 101):
+        picked = stratified(rows, limit)
+        assert picked == stratified(dict(shuffled), limit)
+        assert smaller <= set(picked)
+        smaller = set(picked)
+    assert stratified(rows, 1000) == sorted(rows)
+
+
+def sampler(curriculum=None, seed=1):
+    mixtures = {
+        f"id{i}": {"variants": INDOOR if i % 2 else OUTDOOR} for i in range(40)
+    }
+    mixer = Mixer("ES", list(VARIANTS), seed, 8000, curriculum=curriculum)
+    return EpochSampler(mixtures, mixer), mixer
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    orders = {}
+    for seed in (1, 2):
+        for epoch in (1, 2):
+            order, mixer = sampler(seed=seed)
+            mixer.set_epoch(epoch)
+            orders[seed, epoch] = list(order)
+            assert sorted(order) == list(range(40))
+            assert list(order) == orders[seed, epoch]
+    assert len({tuple(order) for order in orders.values()}) == 4
+
+
+def test_mixtures_without_a_variant_wait_for_their_stage():
+    stages = [
+        {"epoch": 1, "variants": ["R"]},
+        {"epoch": 3, "variants": ["R", "S"]},
+    ]
+    order, mixer = sampler(stages)
+    for epoch, count in ((1, 20), (2, 20), (3, 40)):
+        mixer.set_epoch(epoch)
+        assert len(order) == len(list(order)) == count
+    mixer.set_epoch(1)
+    assert all(index % 2 for index in order)
+
+
+def test_distributed_training_refuses_such_stages(monkeypatch):
+    monkeypatch.setattr("manifests.is_distributed_initialized", lambda: True)
+    sampler([{"epoch": 1, "variants": ["R", "S"]}])
+    with pytest.raises(ValueError, match="every stage must have a variant"):
+        sampler(
+            [
+                {"epoch": 1, "variants": ["R"]},
+                {"epoch": 2, "variants": ["R", "S"]},
+            ]
+        )
