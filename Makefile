@@ -1,6 +1,7 @@
 # make demo   a corpus, a trained model and its test table, in about ten minutes
 # make test   the whole test suite
 # make lint   the checks of style
+# make results   the demo's figures into results/demo and README.md
 # Another interpreter: make demo PYTHON=/path/to/python3.11
 
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
@@ -15,7 +16,7 @@ CORPUS := $(DEMO)/PolSESS
 RUN := $(DEMO)/convtasnet_ES
 SUMMARY := $(RUN)/test_summary.md
 
-.PHONY: demo test lint clean
+.PHONY: demo results test lint clean
 
 demo: $(SUMMARY)
 	@cat $(SUMMARY)
@@ -31,11 +32,17 @@ demo: $(SUMMARY)
 # The table is the last file that a run writes: where it stands, all is done.
 # Every step before it goes on where it was interrupted.
 $(SUMMARY): | $(VENV)/.installed
+	@mkdir -p $(DEMO); test -e $(DEMO)/started || date +%s > $(DEMO)/started
 	$(BIN)/python $(RECIPE)/simulate/make_corpus.py --output_folder $(CORPUS) \
-		--n_train 400 --n_val 40 --n_test 60 --seed 1234
+		--n_train 1000 --n_val 40 --n_test 60 --seed 1234
 	cd $(RECIPE)/separation && $(BIN)/python train.py \
 		hparams/convtasnet_demo.yaml --data_folder=$(CURDIR)/$(CORPUS) \
 		--output_folder=$(CURDIR)/$(RUN)
+	@echo $$(($$(date +%s) - $$(cat $(DEMO)/started))) > $(DEMO)/seconds
+
+# The figures of results/demo and of the README.
+results: demo
+	$(BIN)/python tools/publish_demo.py $(RUN) $(DEMO)/seconds
 
 test: $(VENV)/.installed_dev
 	$(BIN)/python -m pytest

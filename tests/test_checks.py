@@ -3,7 +3,12 @@
 import logging
 
 import pytest
-from checks import check_checkpoint, check_hparams, supported_precision
+from checks import (
+    check_checkpoint,
+    check_hparams,
+    supported_accumulation,
+    supported_precision,
+)
 from recipe import hparams_of
 
 from speechbrain.utils.checkpoints import Checkpointer
@@ -110,6 +115,26 @@ def test_a_gpu_keeps_fp16(caplog):
     hparams = {"precision": "fp16", "eval_precision": "fp32"}
     found = precisions(caplog, hparams, device="cuda:0")
     assert found == (["fp16", "fp32"], 0)
+
+
+@pytest.mark.parametrize(
+    "mixtures, processes, factor, lowered",
+    [(24, 1, 6, 0), (21, 1, 6, 0), (20, 1, 5, 1), (24, 2, 3, 1), (1, 1, 1, 1)],
+)
+def test_accumulation_fits_into_an_epoch(
+    mixtures, processes, factor, lowered, caplog, monkeypatch
+):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    hparams = {"batch_size": 4, "grad_accumulation_factor": 6}
+    options = RunOptions.from_dictionary({})
+    with caplog.at_level(logging.WARNING):
+        options = supported_accumulation(hparams, options, mixtures)
+    used = [
+        options[key] if key in options.overridden_args else hparams[key]
+        for key in ("grad_accumulation_factor",)
+    ]
+    assert used == [factor]
+    assert caplog.text.count(f"over {factor} batches, not 6") == lowered
 
 
 def test_nothing_to_test_is_refused(tmp_path):

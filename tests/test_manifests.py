@@ -14,6 +14,10 @@ from mmipc import VARIANTS, default_variants
 from prepare_polsess import prepare_polsess
 from tiny_corpus import make_corpus
 
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataloader import SaveableDataLoader
+from speechbrain.dataio.dataset import DynamicItemDataset
+
 INDOOR = ["SER", "SR", "ER", "R"]
 OUTDOOR = ["SE", "S", "E"]
 
@@ -164,3 +168,32 @@ def test_distributed_training_refuses_such_stages(monkeypatch):
                 {"epoch": 2, "variants": ["R", "S"]},
             ]
         )
+
+
+def test_persistent_workers_follow_the_curriculum(prepared):
+    """A plain attribute would repeat the variants of the first epoch."""
+    stages = [
+        {"epoch": 2, "variants": ["R", "S"]},
+        {"epoch": 3, "variants": ["SER", "ER", "SE", "E"]},
+    ]
+    mixtures = load(prepared, "train", default_variants("ES"))
+    mixer = Mixer("ES", default_variants("ES"), 1, 8000, 0.1, stages)
+    dataset = DynamicItemDataset(mixtures)
+    dataset.add_dynamic_item(mixer, Mixer.takes, Mixer.provides)
+    dataset.set_output_keys(["mixture_id", "variant", "mix_sig"])
+    loader = SaveableDataLoader(
+        dataset,
+        sampler=EpochSampler(mixtures, mixer),
+        collate_fn=PaddedBatch,
+        num_workers=2,
+        persistent_workers=True,
+    )
+    for epoch in (1, 2, 3):
+        mixer.set_epoch(epoch)
+        drawn = {b.mixture_id[0]: b.variant[0] for b in loader}
+        assert drawn == {
+            mixture_id: mixer.variant(mixture_id, row["variants"])
+            for mixture_id, row in mixtures.items()
+        }
+        if epoch > 1:
+            assert set(drawn.values()) <= set(stages[epoch - 2]["variants"])

@@ -407,7 +407,8 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {folder!r})
 from pathlib import Path
-from audit import audio, prepare_polsess
+import prepare_polsess
+from audit import audio
 def kill_at(owner, name, number):
     real, calls = getattr(owner, name), []
     def function(*arguments):

@@ -239,7 +239,7 @@ def test_workers_do_not_change_the_model(tmp_path):
 def test_init_from_starts_with_the_weights_of_another_run(trained, tmp_path):
     run, _ = trained
     options = ["--metrics=[si_sdr]", "--lr=1e-12"]
-    succeed(tmp_path / "tuned", *options, f"--init_from={run / 'save'}")
+    succeed(tmp_path / "tuned", *options, f"--init_from={run}")
     tuned = pd.read_csv(tmp_path / "tuned/test_scores.csv")["si_sdr"]
     source = pd.read_csv(run / "test_scores.csv")["si_sdr"]
     assert np.allclose(tuned, source, atol=1e-2)

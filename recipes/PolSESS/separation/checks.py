@@ -5,6 +5,7 @@ Authors
 """
 
 import difflib
+import math
 import os
 from dataclasses import replace
 
@@ -65,8 +66,40 @@ def supported_precision(hparams, run_opts):
         if fp16 and device.startswith("cpu"):
             logger.warning(f"{key}: a CPU has no fp16, fp32 is used instead")
             replaced[key] = "fp32"
-    overridden = {*run_opts.overridden_args, *replaced}
-    return replace(run_opts, **replaced, overridden_args=overridden)
+    return _with_options(run_opts, replaced)
+
+
+def supported_accumulation(hparams, run_opts, mixtures):
+    """Shortens gradient accumulation to what an epoch of a tiny corpus has.
+
+    SpeechBrain makes a step at every grad_accumulation_factor-th batch of an
+    epoch; with fewer batches it would never make one, without a word.
+
+    Arguments
+    ---------
+    hparams : dict
+        The loaded YAML.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        Run options of the command line.
+    mixtures : int
+        Number of mixtures in the shortest epoch.
+
+    Returns
+    -------
+    speechbrain.utils.run_opts.RunOptions
+        The run options with the factor to use.
+    """
+    key = "grad_accumulation_factor"
+    factor = _option(key, hparams, run_opts)
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    batches = math.ceil(mixtures / processes / hparams["batch_size"])
+    if batches >= factor:
+        return run_opts
+    logger.warning(
+        f"{key}: {mixtures} mixtures make {batches} batches an epoch, so "
+        f"gradients are accumulated over {batches} batches, not {factor}"
+    )
+    return _with_options(run_opts, {key: batches})
 
 
 def check_checkpoint(hparams):
@@ -94,6 +127,12 @@ def _option(key, hparams, run_opts):
     if key in run_opts.overridden_args:
         return run_opts[key]
     return hparams.get(key, run_opts[key])
+
+
+def _with_options(run_opts, replaced):
+    """The run options with others, which then have the last word."""
+    overridden = {*run_opts.overridden_args, *replaced}
+    return replace(run_opts, **replaced, overridden_args=overridden)
 
 
 def _data_errors(hparams):

@@ -184,6 +184,7 @@ class EpochSampler(Sampler):
         self.mixer = mixer
         stages = [1] + [stage["epoch"] for stage in mixer.curriculum or []]
         counts = {len(self._used(epoch)) for epoch in stages}
+        self.shortest = min(counts)
         if is_distributed_initialized() and len(counts) > 1:
             # DistributedSamplerWrapper fixes its length once and for all.
             raise ValueError(

@@ -197,10 +197,18 @@ def write_report(scores, variants, task, output_folder):
         The summary.
     """
     summary = summarise(scores, variants, task)
-    for name, table in (("scores", scores), ("summary", summary)):
-        path = os.path.join(output_folder, f"test_{name}.csv")
-        table.to_csv(path, index=False, float_format="%.6f")
-    path = os.path.join(output_folder, "test_summary.md")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(to_markdown(summary))
+    # The Markdown table comes last: where it stands, the test is complete.
+    for name, text in (
+        ("test_scores.csv", _to_csv(scores)),
+        ("test_summary.csv", _to_csv(summary)),
+        ("test_summary.md", to_markdown(summary)),
+    ):
+        path = os.path.join(output_folder, name)
+        with open(f"{path}.partial", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(f"{path}.partial", path)
     return summary
+
+
+def _to_csv(table):
+    return table.to_csv(index=False, float_format="%.6f", lineterminator="\n")

@@ -199,6 +199,21 @@ class Separator(torch.nn.Module):
         return decoded.permute(1, 2, 0)
 
 
+def _checkpoint_folder(path):
+    """The folder of the checkpoint that a path stands for."""
+    if os.path.isfile(os.path.join(path, "encoder.ckpt")):
+        return path
+    for folder in (path, os.path.join(path, "save")):
+        if os.path.isdir(folder):
+            best = Checkpointer(folder).find_checkpoint(max_key="si_sdri")
+            if best is not None:
+                return str(best.path)
+    raise ValueError(
+        f"init_from: {path} is neither a checkpoint nor the folder of a run "
+        "with one"
+    )
+
+
 def load_weights(separator, path):
     """Loads the weights of a trained separator, for fine-tuning or testing.
 
@@ -209,22 +224,12 @@ def load_weights(separator, path):
     separator : Separator
         Changed in place.
     path : str
-        A checkpoint (``CKPT+...``), or the save folder of a run, from which
-        the checkpoint with the best validation SI-SDRi is taken.
+        A checkpoint (``CKPT+...``), or the output folder or save folder of a
+        run, from which the checkpoint with the best validation SI-SDRi is
+        taken.
     """
-    parts = ("encoder", "masknet", "decoder")
-    folder = str(path)
-    if not os.path.isfile(os.path.join(folder, "encoder.ckpt")):
-        best = None
-        if os.path.isdir(folder):
-            best = Checkpointer(folder).find_checkpoint(max_key="si_sdri")
-        if best is None:
-            raise ValueError(
-                f"init_from: {path} is neither a checkpoint nor the save "
-                "folder of a run with one"
-            )
-        folder = str(best.path)
-    for part in parts:
+    folder = _checkpoint_folder(str(path))
+    for part in ("encoder", "masknet", "decoder"):
         file = os.path.join(folder, f"{part}.ckpt")
         weights = torch.load(file, map_location="cpu", weights_only=True)
         try:

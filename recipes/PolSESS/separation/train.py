@@ -20,7 +20,12 @@ import sys
 import numpy as np
 import pandas as pd
 import torch
-from checks import check_checkpoint, check_hparams, supported_precision
+from checks import (
+    check_checkpoint,
+    check_hparams,
+    supported_accumulation,
+    supported_precision,
+)
 from hyperpyyaml import load_hyperpyyaml
 from losses import best_permutation, pairwise_si_sdr
 from manifests import EpochSampler, load_mixtures, one_row_per_variant
@@ -104,7 +109,13 @@ class SeparationBrain(sb.Brain):
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Selects the model by validation; writes the tables of the test."""
-        if stage == sb.Stage.VALID:
+        if stage == sb.Stage.TRAIN:
+            # Brain's average of batches serves only where a run was resumed
+            # behind the last batch of an epoch.
+            self.train_loss = stage_loss
+            if self.train_losses:
+                self.train_loss = torch.cat(self.train_losses).mean().item()
+        elif stage == sb.Stage.VALID:
             self.end_of_validation(epoch)
         elif stage == sb.Stage.TEST and if_main_process():
             scores = pd.DataFrame(self.hparams.scorer.rows())
@@ -139,7 +150,7 @@ class SeparationBrain(sb.Brain):
         sb.nnet.schedulers.update_learning_rate(self.optimizer, new_lr)
         self.hparams.train_logger.log_stats(
             stats_meta={"epoch": epoch, "lr": old_lr},
-            train_stats={"loss": torch.cat(self.train_losses).mean().item()},
+            train_stats={"loss": self.train_loss},
             valid_stats={
                 "SI-SDRi": float(si_sdri),
                 "+-": float(half_width),
@@ -236,6 +247,9 @@ if __name__ == "__main__":
         },
     )
     datasets = dataio_prep(hparams, splits)
+    if "train" in datasets:
+        shortest = hparams["train_loader_kwargs"]["sampler"].shortest
+        run_opts = supported_accumulation(hparams, run_opts, shortest)
 
     if hparams["init_from"]:
         load_weights(hparams["separator"], hparams["init_from"])

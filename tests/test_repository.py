@@ -1,0 +1,124 @@
+"""The documents say what is there: commands, paths, keys, figures."""
+
+import csv
+import re
+import subprocess
+import sys
+
+import pytest
+from recipe import HPARAMS, ROOT, SEPARATION
+
+READMES = [
+    ROOT / "README.md",
+    ROOT / "recipes/PolSESS/README.md",
+    SEPARATION / "README.md",
+]
+
+
+def keys_of(path):
+    """Top-level keys of a YAML."""
+    return re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.M)
+
+
+def commands_of(path):
+    """Shell commands of a README, continued lines joined, comments left out."""
+    text = path.read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.S)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.split(" #")[0] for line in lines if not line.startswith("#")]
+
+
+@pytest.mark.parametrize(
+    "path", READMES, ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_links_of_readmes_lead_somewhere(path):
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    missing = [
+        link
+        for link in links
+        if not link.startswith("http") and not (path.parent / link).exists()
+    ]
+    assert links and not missing
+
+
+def test_paths_in_the_map_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.split("## Map")[1].split("##")[0]
+    named = re.findall(r"`([^`]+)`", table)
+    for name in named:
+        found = [ROOT / name, SEPARATION / name]
+        assert any(path.exists() for path in found), name
+
+
+@pytest.mark.parametrize(
+    "path", READMES, ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_commands_of_readmes_name_real_scripts_options_and_keys(path):
+    keys = set(keys_of(HPARAMS / "convtasnet.yaml"))
+    options = {"test_only", "precision", "eval_precision", "nproc_per_node"}
+    commands = commands_of(path)
+    assert commands
+    for command in commands:
+        words = command.split()
+        if words[0] == "make":
+            assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text()
+        for word in words:
+            if word.endswith((".py", ".yaml", "requirements.txt")):
+                places = (path.parent, SEPARATION, ROOT)
+                assert any((p / word).exists() for p in places), word
+        if "train.py" in command:
+            given = re.findall(r"--(\w+)", command)
+            assert set(given) <= keys | options, command
+
+
+@pytest.mark.parametrize(
+    "script", ["prepare_polsess.py", "simulate/make_corpus.py"]
+)
+def test_options_in_the_dataset_card_exist(script):
+    path = ROOT / "recipes/PolSESS" / script
+    shown = subprocess.run(
+        [sys.executable, path, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    commands = commands_of(ROOT / "recipes/PolSESS/README.md")
+    used = [c for c in commands if f"{script} " in c]
+    assert used
+    for option in re.findall(r"--\w+", " ".join(used)):
+        assert option in shown, option
+
+
+def test_configurations_share_their_keys():
+    expected = keys_of(HPARAMS / "convtasnet.yaml")
+    for path in HPARAMS.glob("*.yaml"):
+        assert keys_of(path) == expected, path.name
+
+
+def test_every_configuration_has_its_row_for_upstream():
+    path = ROOT / "tests/recipes/PolSESS.csv"
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    named = {row["Hparam_file"] for row in rows}
+    there = {str(p.relative_to(ROOT)) for p in HPARAMS.glob("*.yaml")}
+    assert named == there
+    for row in rows:
+        for column in ("Script_file", "Data_prep_file", "Readme_file"):
+            assert (ROOT / row[column]).is_file()
+
+
+def test_versions_are_said_once():
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert "torch==2.11.0\n" in pins and "torchaudio==2.11.0\n" in pins
+    assert "-r requirements.txt" in (ROOT / "environment.yml").read_text()
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'requires-python = ">=3.10,<3.13"' in project
+    assert (3, 10) <= sys.version_info[:2] <= (3, 12)
+
+
+def test_readme_shows_the_table_that_the_demo_wrote():
+    table = (ROOT / "results/demo/test_summary.md").read_text(encoding="utf-8")
+    shown = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = shown.split("<!-- demo results: begin -->\n")[1]
+    assert shown.split("<!-- demo results: end -->")[0].startswith(table)

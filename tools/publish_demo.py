@@ -1,0 +1,82 @@
+"""Copies what `make demo` wrote to results/demo and into the README.
+
+> python tools/publish_demo.py demo/convtasnet_ES demo/seconds
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results/demo"
+BEGIN = "<!-- demo results: begin -->\n"
+END = "<!-- demo results: end -->"
+
+
+def processor():
+    """Name of the processor, as far as the system tells it."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(": ", 1)[1]
+    return platform.processor() or platform.machine()
+
+
+def facts(seconds):
+    """What was run, on what, in how long: one sentence."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "speechbrain")
+    )
+    return (
+        f"`make demo` (`hparams/convtasnet_demo.yaml`, task ES, seed 1234) at "
+        f"commit {commit}: {seconds} s after the installation on "
+        f"{os.cpu_count()} cores of {processor()}, "
+        f"{platform.system()}, Python {platform.python_version()}, {packages}."
+    )
+
+
+def main(run, seconds_file):
+    """Writes results/demo and the README's table.
+
+    Arguments
+    ---------
+    run : str
+        Output folder of the demo's training.
+    seconds_file : str
+        File with the seconds that the demo took.
+    """
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    seconds = pathlib.Path(seconds_file).read_text(encoding="utf-8").strip()
+    for name in ("test_summary.md", "test_summary.csv", "train_log.txt"):
+        shutil.copy(pathlib.Path(run) / name, RESULTS / name)
+    sentence = facts(seconds)
+    (RESULTS / "README.md").write_text(
+        f"# Results of the demo\n\n{sentence}\n", encoding="utf-8"
+    )
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    table = (RESULTS / "test_summary.md").read_text(encoding="utf-8")
+    after = rest.split(END)[1]
+    readme.write_text(
+        f"{before}{BEGIN}{table}\n{sentence}\n{END}{after}", encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
