@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3 python;
 	if $$python -c "$(SUPPORTED)" 2>/dev/null; then echo $$python; break; fi; done)
 
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+BIN := "$(CURDIR)/$(VENV)/bin"
 RECIPE := recipes/PolSESS
 DEMO := demo
 CORPUS := $(DEMO)/PolSESS
@@ -36,8 +36,8 @@ $(SUMMARY): | $(VENV)/.installed
 	$(BIN)/python $(RECIPE)/simulate/make_corpus.py --output_folder $(CORPUS) \
 		--n_train 1000 --n_val 40 --n_test 60 --seed 1234
 	cd $(RECIPE)/separation && $(BIN)/python train.py \
-		hparams/convtasnet_demo.yaml --data_folder=$(CURDIR)/$(CORPUS) \
-		--output_folder=$(CURDIR)/$(RUN)
+		hparams/convtasnet_demo.yaml "--data_folder=$(CURDIR)/$(CORPUS)" \
+		"--output_folder=$(CURDIR)/$(RUN)"
 	@echo $$(($$(date +%s) - $$(cat $(DEMO)/started))) > $(DEMO)/seconds
 
 # The figures of results/demo and of the README.
@@ -56,14 +56,15 @@ lint: $(VENV)/.installed_dev
 clean:
 	rm -rf $(DEMO) $(VENV)
 
-$(VENV)/bin/python:
+# Stamps, so that an interrupted installation is taken up again.
+$(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11 or 3.12 is needed and none \
 	was found; install one, or name it: make demo PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c "$(SUPPORTED)" || { echo "$(PYTHON) is not Python 3.10 to 3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
+	touch $@
 
-# Stamps, so that an interrupted installation is taken up again.
-$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt | $(VENV)/.made
 	$(BIN)/python -m pip install -r requirements.txt
 	touch $@
 

@@ -1,6 +1,7 @@
 """Bad configuration is refused before any data is read, and named."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 from checks import (
@@ -36,6 +37,7 @@ def check(overrides, **options):
         ({"stride": 4}, "stride: .* expected 8 .* found 4"),
         ({"num_spks": 2}, "num_spks: task ES has 1 output.* found 2"),
         ({"task": "SB", "num_spks": 1}, "num_spks: task SB has 2"),
+        ({"num_spks": 0}, "num_spks: task ES has 1 .* found 0"),
         (
             {"curriculum": [{"epoch": 0, "variants": ["S"]}]},
             "epoch: expected 1",
@@ -47,6 +49,7 @@ def check(overrides, **options):
         ),
         ({"n_train": 0}, "n_train: expected a positive integer"),
         ({"n_valid": "all"}, "n_valid: .* 'all'"),
+        ({"metrics": "si_sdr"}, "metrics: expected a list, found 'si_sdr'"),
         ({"metrics": ["sdr"]}, "metrics: 'sdr' is none of si_sdr, pesq, stoi"),
         ({"sample_rate": 44100}, "pesq is defined at .*44100"),
         ({"max_grad_norm": -1}, "max_grad_norm: .* 1e9"),
@@ -96,13 +99,20 @@ def precisions(caplog, hparams, **options):
         options[key] if key in options.overridden_args else hparams[key]
         for key in ("precision", "eval_precision")
     ]
-    return used, caplog.text.count("a CPU has no fp16")
+    return used, caplog.text.count("fp16 needs a CUDA GPU")
 
 
 def test_cpu_falls_back_to_fp32_and_says_so(caplog):
     hparams = {"precision": "fp16", "eval_precision": "bf16"}
     found = precisions(caplog, hparams, device="cpu")
     assert found == (["fp32", "bf16"], 1)
+
+
+def test_apple_silicon_falls_back_too(caplog):
+    """There Brain would use fp16 without scaling the loss."""
+    hparams = {"precision": "fp16", "eval_precision": "fp32"}
+    found = precisions(caplog, hparams, device="mps")
+    assert found == (["fp32", "fp32"], 1)
 
 
 def test_command_line_precision_falls_back_too(caplog):
@@ -125,10 +135,14 @@ def test_accumulation_fits_into_an_epoch(
     mixtures, processes, factor, lowered, caplog, monkeypatch
 ):
     monkeypatch.setenv("WORLD_SIZE", str(processes))
-    hparams = {"batch_size": 4, "grad_accumulation_factor": 6}
+    hparams = {
+        "batch_size": 4,
+        "grad_accumulation_factor": 6,
+        "train_loader_kwargs": {"sampler": SimpleNamespace(shortest=mixtures)},
+    }
     options = RunOptions.from_dictionary({})
     with caplog.at_level(logging.WARNING):
-        options = supported_accumulation(hparams, options, mixtures)
+        options = supported_accumulation(hparams, options)
     used = [
         options[key] if key in options.overridden_args else hparams[key]
         for key in ("grad_accumulation_factor",)

@@ -17,6 +17,7 @@ from tiny_corpus import make_corpus
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.dataio.sampler import DistributedSamplerWrapper
 
 INDOOR = ["SER", "SR", "ER", "R"]
 OUTDOOR = ["SE", "S", "E"]
@@ -161,13 +162,36 @@ def test_mixtures_without_a_variant_wait_for_their_stage():
 def test_distributed_training_refuses_such_stages(monkeypatch):
     monkeypatch.setattr("manifests.is_distributed_initialized", lambda: True)
     sampler([{"epoch": 1, "variants": ["R", "S"]}])
-    with pytest.raises(ValueError, match="every stage must have a variant"):
-        sampler(
-            [
-                {"epoch": 1, "variants": ["R"]},
-                {"epoch": 2, "variants": ["R", "S"]},
-            ]
+    sampler([{"epoch": 1, "variants": ["R"]}])
+    for first in (1, 2):
+        stages = [
+            {"epoch": first, "variants": ["R"]},
+            {"epoch": 3, "variants": ["R", "S"]},
+        ]
+        with pytest.raises(ValueError, match="every stage must have a variant"):
+            sampler(stages)
+
+
+@pytest.mark.parametrize("stages", [None, [{"epoch": 1, "variants": ["R"]}]])
+def test_processes_share_the_order_of_one(stages):
+    whole, mixer = sampler(stages)
+    parts = [
+        DistributedSamplerWrapper(
+            whole, num_replicas=2, rank=rank, shuffle=False
         )
+        for rank in (0, 1)
+    ]
+    for epoch in (1, 2):
+        mixer.set_epoch(epoch)
+        order = list(whole)
+        for rank, part in enumerate(parts):
+            part.set_epoch(epoch)
+            assert list(part) == order[rank::2]
+
+
+def test_a_stage_without_any_mixture_is_refused():
+    with pytest.raises(ValueError, match="from epoch 2 on no training mixture"):
+        sampler([{"epoch": 2, "variants": ["C"]}])
 
 
 def test_persistent_workers_follow_the_curriculum(prepared):

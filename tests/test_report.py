@@ -15,9 +15,15 @@ def scores_of(rows):
     return scores
 
 
+def rows_of(values, setting="indoor"):
+    """One row a mixture."""
+    ids = [f"{setting}{number}" for number in range(len(values))]
+    return pd.DataFrame({"ID": ids, "setting": setting, "x": values})
+
+
 def test_interval_of_one_variant_is_students():
     values = np.random.default_rng(0).standard_normal(30)
-    rows = pd.DataFrame({"ID": [f"{i}" for i in range(30)], "x": values})
+    rows = rows_of(values)
     mean, half_width = mean_interval(rows, "x", pd.Series("a", rows.index))
     low, high = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
     assert mean == pytest.approx(values.mean())
@@ -27,34 +33,42 @@ def test_interval_of_one_variant_is_students():
 def test_rows_of_one_mixture_are_not_independent():
     """Saying everything twice must not narrow the interval."""
     values = np.random.default_rng(0).standard_normal(20)
-    rows = pd.DataFrame({"ID": [f"{i}" for i in range(20)], "x": values})
+    rows = rows_of(values)
     twice = pd.concat([rows, rows], ignore_index=True)
     assert mean_interval(
         twice, "x", pd.Series("a", twice.index)
     ) == pytest.approx(mean_interval(rows, "x", pd.Series("a", rows.index)))
 
 
-def test_macro_interval_covers_as_it_should():
-    """95 % intervals over simulated corpora with a known mean of 1.5."""
+@pytest.mark.parametrize("indoor, outdoor", [(40, 0), (4, 4), (30, 6)])
+def test_macro_interval_covers_as_it_should(indoor, outdoor):
+    """95 % intervals over simulated corpora with a known mean."""
     generator = np.random.default_rng(0)
     covered = 0
     for _ in range(1000):
-        mixture = generator.standard_normal(40)
-        frames = [
-            pd.DataFrame(
-                {
-                    "ID": [f"{i}" for i in range(40)],
-                    "variant": variant,
-                    "x": offset + mixture + generator.standard_normal(40),
-                }
-            )
-            for variant, offset in (("S", 1.0), ("E", 2.0))
-        ]
-        rows = pd.concat(frames, ignore_index=True)
+        parts = []
+        for setting, count, variants in (
+            ("indoor", indoor, {"SR": 1.0, "ER": 2.0}),
+            ("outdoor", outdoor, {"S": 4.0, "E": 5.0}),
+        ):
+            if count:
+                mixture = generator.standard_normal(count)
+                for variant, offset in variants.items():
+                    noise = generator.standard_normal(count)
+                    rows = rows_of(offset + mixture + noise, setting)
+                    parts.append(rows.assign(variant=variant))
+        rows = pd.concat(parts, ignore_index=True)
         mean, half_width = mean_interval(rows, "x", rows["variant"])
-        covered += abs(mean - 1.5) <= half_width
-    # 950 +- 4 standard deviations of 7
-    assert 922 <= covered <= 978
+        covered += abs(mean - (3.0 if outdoor else 1.5)) <= half_width
+    # 950 +- 4 standard deviations of 7; few degrees of freedom, equally
+    # shared or not, make it a little wider than needed or narrower
+    assert 915 <= covered <= 980
+
+
+def test_interval_of_one_mixture_is_unknown():
+    rows = pd.concat([rows_of([1.0, 2.0]), rows_of([5.0], "outdoor")])
+    mean, half_width = mean_interval(rows, "x", rows["setting"])
+    assert mean == 3.25 and np.isnan(half_width)
 
 
 def test_macro_and_micro_mean_and_c_by_setting():

@@ -44,7 +44,7 @@ def facts(seconds):
     )
     return (
         f"`make demo` (`hparams/convtasnet_demo.yaml`, task ES, seed 1234) at "
-        f"commit {commit}: {seconds} s after the installation on "
+        f"commit {commit}: {seconds} s from its start, the packages installed, to the table, on "
         f"{os.cpu_count()} cores of {processor()}, "
         f"{platform.system()}, Python {platform.python_version()}, {packages}."
     )

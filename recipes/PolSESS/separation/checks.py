@@ -10,7 +10,7 @@ import os
 from dataclasses import replace
 
 from metrics import METRICS, SAMPLE_RATES
-from mmipc import VARIANTS, check_task, num_outputs
+from mmipc import VARIANTS, check_task, counts_in_means, num_outputs
 
 from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.logger import get_logger
@@ -45,7 +45,7 @@ def check_hparams(hparams, run_opts):
 
 
 def supported_precision(hparams, run_opts):
-    """Falls back to fp32 where the device cannot do fp16, and says so.
+    """Falls back to fp32 where there is no CUDA GPU for fp16, and says so.
 
     Arguments
     ---------
@@ -63,13 +63,16 @@ def supported_precision(hparams, run_opts):
     replaced = {}
     for key in ("precision", "eval_precision"):
         fp16 = _option(key, hparams, run_opts) == "fp16"
-        if fp16 and device.startswith("cpu"):
-            logger.warning(f"{key}: a CPU has no fp16, fp32 is used instead")
+        # Brain refuses it on a CPU; elsewhere it would not scale the loss.
+        if fp16 and not device.startswith("cuda"):
+            logger.warning(
+                f"{key}: fp16 needs a CUDA GPU, fp32 is used on {device}"
+            )
             replaced[key] = "fp32"
     return _with_options(run_opts, replaced)
 
 
-def supported_accumulation(hparams, run_opts, mixtures):
+def supported_accumulation(hparams, run_opts):
     """Shortens gradient accumulation to what an epoch of a tiny corpus has.
 
     SpeechBrain makes a step at every grad_accumulation_factor-th batch of an
@@ -78,18 +81,19 @@ def supported_accumulation(hparams, run_opts, mixtures):
     Arguments
     ---------
     hparams : dict
-        The loaded YAML.
+        The loaded YAML, with the sampler of the training set if there is one.
     run_opts : speechbrain.utils.run_opts.RunOptions
         Run options of the command line.
-    mixtures : int
-        Number of mixtures in the shortest epoch.
 
     Returns
     -------
     speechbrain.utils.run_opts.RunOptions
         The run options with the factor to use.
     """
-    key = "grad_accumulation_factor"
+    sampler = hparams["train_loader_kwargs"].get("sampler")
+    if sampler is None:
+        return run_opts
+    key, mixtures = "grad_accumulation_factor", sampler.shortest
     factor = _option(key, hparams, run_opts)
     processes = int(os.environ.get("WORLD_SIZE", 1))
     batches = math.ceil(mixtures / processes / hparams["batch_size"])
@@ -145,7 +149,7 @@ def _data_errors(hparams):
         )
         return
     for folder in folders if isinstance(folders, list) else [folders]:
-        if not os.path.isdir(folder):
+        if not os.path.isdir(os.path.expanduser(folder)):
             yield (
                 f"data_folder: {folder} is no folder; give --data_folder, or "
                 "set POLSESS_DATA_ROOT, or make a corpus with `make demo`"
@@ -191,7 +195,7 @@ def _variant_errors(hparams):
                     f"{key}: {variant!r} is none of {', '.join(VARIANTS)}; "
                     f"is {near[0]} meant?"
                 )
-        if "C" in variants and task != "SB":
+        if "C" in variants and not counts_in_means("C", task):
             logger.warning(
                 f"{key} names C: for {task} its mixture is the reference up to "
                 "rounding, so the loss is unbounded and SI-SDR says nothing; it "
@@ -200,7 +204,7 @@ def _variant_errors(hparams):
 
 
 def _model_errors(hparams):
-    outputs = num_outputs(hparams["task"]) if hparams["num_spks"] else None
+    outputs = num_outputs(hparams["task"])
     if hparams["num_spks"] != outputs:
         yield (
             f"num_spks: task {hparams['task']} has {outputs} output(s), found "
@@ -235,6 +239,9 @@ def _training_errors(hparams, run_opts):
         samples = segment_seconds * hparams["sample_rate"]
         if samples < hparams["kernel_size"]:
             yield f"segment_seconds: {segment_seconds} s is less than a kernel"
+    if not isinstance(hparams["metrics"], list):
+        yield f"metrics: expected a list, found {hparams['metrics']!r}"
+        return
     for name in hparams["metrics"]:
         rates = SAMPLE_RATES.get(name, (hparams["sample_rate"],))
         if name not in METRICS:

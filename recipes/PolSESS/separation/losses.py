@@ -22,7 +22,7 @@ from speechbrain.dataio.dataio import length_to_mask
 # SI-SDR is bounded to +-100 dB, relative to the energy of the estimate, so that
 # the loss stays scale-invariant. A silent reference then has no gradient.
 BOUND = 1e-10
-TINY = 1e-30  # keeps 0 / 0 away where the estimate is silent too
+TINY = 1e-30  # keeps 0 / 0 away where signals are silent
 
 
 def pairwise_si_sdr(estimate, reference, lengths=None):
@@ -63,23 +63,26 @@ def pairwise_si_sdr(estimate, reference, lengths=None):
         mask = length_to_mask(samples, time, dtype=estimate.dtype).unsqueeze(-1)
         samples = samples.reshape(-1, 1, 1)
 
-        def zero_mean(signal):
-            mean = (signal * mask).sum(1, keepdim=True) / samples
-            return (signal - mean) * mask
-
         # [batch, time, estimate, 1] against [batch, time, 1, reference]
-        estimate = zero_mean(estimate).unsqueeze(3)
-        reference = zero_mean(reference).unsqueeze(2)
+        estimate = _zero_mean(estimate, mask, samples).unsqueeze(3)
+        reference = _zero_mean(reference, mask, samples).unsqueeze(2)
         scale = (estimate * reference).sum(1, keepdim=True) / (
             reference.square().sum(1, keepdim=True) + TINY
         )
         target = scale * reference
         error = estimate - target
-        bound = BOUND * estimate.square().sum(1) + TINY
-        ratio = (target.square().sum(1) + bound) / (
-            error.square().sum(1) + bound
+        bound = BOUND * estimate.square().sum(1)
+        # The two constants only matter to a silent estimate: it has -100 dB.
+        return 10 * torch.log10(
+            (target.square().sum(1) + bound + TINY)
+            / (error.square().sum(1) + bound + TINY / BOUND)
         )
-        return 10 * torch.log10(ratio)
+
+
+def _zero_mean(signal, mask, samples):
+    """Subtracts the mean of the valid part and silences the padding."""
+    mean = (signal * mask).sum(1, keepdim=True) / samples
+    return (signal - mean) * mask
 
 
 def best_permutation(scores):

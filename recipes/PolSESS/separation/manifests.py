@@ -160,7 +160,7 @@ class EpochSampler(Sampler):
     The order is a function of (seed, epoch, mixture ID), unlike that of
     SpeechBrain's samplers under distributed training, which ignore the seed. A
     mixture is left out while the curriculum has none of its variants; raises
-    ValueError where that happens under distributed training.
+    ValueError where none is left, or under distributed training not all are.
 
     Arguments
     ---------
@@ -183,9 +183,15 @@ class EpochSampler(Sampler):
         self.variants = [row["variants"] for row in mixtures.values()]
         self.mixer = mixer
         stages = [1] + [stage["epoch"] for stage in mixer.curriculum or []]
-        counts = {len(self._used(epoch)) for epoch in stages}
-        self.shortest = min(counts)
-        if is_distributed_initialized() and len(counts) > 1:
+        counts = {epoch: len(self._used(epoch)) for epoch in stages}
+        self.shortest = min(counts.values())
+        if self.shortest == 0:
+            empty = min(counts, key=counts.get)
+            raise ValueError(
+                f"curriculum: from epoch {empty} on no training mixture has a "
+                f"variant of {', '.join(mixer.allowed(empty)) or 'the list'}"
+            )
+        if is_distributed_initialized() and len(set(counts.values())) > 1:
             # DistributedSamplerWrapper fixes its length once and for all.
             raise ValueError(
                 "curriculum: under distributed training every stage must have "

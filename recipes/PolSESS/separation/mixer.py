@@ -128,7 +128,7 @@ class Mixer:
         self.curriculum = curriculum
         # Persistent workers keep the copy of this object they were born with:
         # only shared memory tells them that a new epoch has begun.
-        self.epoch = torch.zeros(1, dtype=torch.long).share_memory_()
+        self.epoch = torch.ones(1, dtype=torch.long).share_memory_()
 
     def set_epoch(self, epoch):
         """Sets the epoch, for the workers of a data loader too.

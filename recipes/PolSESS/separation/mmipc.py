@@ -13,9 +13,11 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+from audit.metadata import FILES
 from prepare_polsess import VARIANT_SETTINGS
 
 VARIANTS = tuple(VARIANT_SETTINGS)
+FILE_COLUMNS = tuple(FILES)  # of the manifests, the mixture first
 
 # What each letter keeps, as columns of the manifest. The reverberation of the
 # event belongs to the event: it is heard, and cancelled, with it.
@@ -24,16 +26,6 @@ COMPONENTS = {
     "E": ("event_wav", "event_reverb_wav"),
     "R": ("s1_reverb_wav", "s2_reverb_wav"),
 }
-FILE_COLUMNS = (
-    "mix_wav",
-    "s1_wav",
-    "s2_wav",
-    "scene_wav",
-    "event_wav",
-    "s1_reverb_wav",
-    "s2_reverb_wav",
-    "event_reverb_wav",
-)
 # A task is the list of its references; each is a sum of dry speakers.
 # ES, enhance single; EB, enhance both; SB, separate both.
 TASKS = {
@@ -127,7 +119,33 @@ def default_variants(task):
     ['SER', 'SR', 'ER', 'R', 'SE', 'S', 'E']
     """
     check_task(task)
-    return [v for v in VARIANTS if v != "C" or task == "SB"]
+    return [v for v in VARIANTS if counts_in_means(v, task)]
+
+
+def counts_in_means(variant, task):
+    """Tells whether a variant belongs into means over variants.
+
+    For ES and EB the mixture of C is the reference up to rounding, so its
+    scores say nothing about the model.
+
+    Arguments
+    ---------
+    variant : str
+        One of VARIANTS.
+    task : str
+        ES, EB or SB.
+
+    Returns
+    -------
+    bool
+        False for C with ES and EB.
+
+    Example
+    -------
+    >>> [counts_in_means("C", task) for task in ("ES", "EB", "SB")]
+    [False, False, True]
+    """
+    return variant != "C" or task == "SB"
 
 
 def cancelled(variant, task, setting):

@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 import pandas as pd
-from mmipc import VARIANTS
+from mmipc import VARIANTS, counts_in_means
 from scipy import stats
 
 LABELS = ("ID", "variant", "setting", "source")
@@ -19,12 +19,13 @@ def mean_interval(rows, column, strata, confidence=0.95):
 
     The variants and the sources of one mixture are not independent, so the
     variance is computed from what each mixture contributes to the mean as a
-    whole (the linearised cluster estimator of survey statistics).
+    whole (the linearised cluster estimator of survey statistics). Where there
+    are several strata, indoor and outdoor mixtures are separate samples.
 
     Arguments
     ---------
     rows : pd.DataFrame
-        Rows of test_scores.csv.
+        Rows of test_scores.csv, with ``ID`` and ``setting``.
     column : str
         The score.
     strata : pd.Series
@@ -37,31 +38,34 @@ def mean_interval(rows, column, strata, confidence=0.95):
     mean : float
         NaN without a row.
     half_width : float
-        The interval is mean +- half_width; NaN with fewer than two mixtures.
+        The interval is mean +- half_width; NaN with fewer than two mixtures
+        of a sample.
 
     Example
     -------
     >>> rows = pd.DataFrame(
-    ...     {"ID": list("abcd"), "si_sdr": [1.0, 2.0, 3.0, 6.0]}
+    ...     {"ID": list("abcd"), "setting": "indoor", "x": [1.0, 2, 3, 6]}
     ... )
     >>> one = pd.Series("all", index=rows.index)
-    >>> [round(value, 3) for value in mean_interval(rows, "si_sdr", one)]
+    >>> [round(value, 3) for value in mean_interval(rows, "x", one)]
     [3.0, 3.437]
     """
-    rows = rows[["ID", column]].assign(stratum=strata).dropna()
+    rows = rows[["ID", "setting", column]].assign(stratum=strata).dropna()
     if rows.empty:
         return np.nan, np.nan
     group = rows.groupby("stratum")[column]
-    mean = group.mean().mean()
+    mean = float(group.mean().mean())
     deviation = rows[column] - group.transform("mean")
     share = deviation / group.transform("size") / group.ngroups
-    by_mixture = share.groupby(rows["ID"]).sum()
-    mixtures = len(by_mixture)
-    if mixtures < 2:
-        return float(mean), np.nan
-    error = np.sqrt((by_mixture**2).sum() * mixtures / (mixtures - 1))
-    quantile = stats.t.ppf((1 + confidence) / 2, mixtures - 1)
-    return float(mean), float(quantile * error)
+    sample = rows["setting"] if group.ngroups > 1 else rows["stratum"]
+    by_mixture = share.groupby([sample, rows["ID"]]).sum()
+    mixtures = by_mixture.groupby(level=0).size()
+    if mixtures.min() < 2:
+        return mean, np.nan
+    squares = (by_mixture**2).groupby(level=0).sum()
+    error = np.sqrt((squares * mixtures / (mixtures - 1)).sum())
+    quantile = stats.t.ppf((1 + confidence) / 2, mixtures.sum() - len(mixtures))
+    return mean, float(quantile * error)
 
 
 def strata_of(scores):
@@ -106,8 +110,7 @@ def summarise(scores, variants, task):
     """One row per variant and the means.
 
     ``macro mean`` is the mean over the variants, each with the same weight;
-    ``micro mean`` the mean over all rows. For ES and EB the variant C is no part
-    of them: there the mixture already is the reference up to rounding.
+    ``micro mean`` the mean over all rows; see ``counts_in_means``.
 
     Arguments
     ---------
@@ -135,7 +138,8 @@ def summarise(scores, variants, task):
             table.append(
                 _row(variant, setting, part, strata[part.index], columns)
             )
-    part = scores if task == "SB" else scores[scores["variant"] != "C"]
+    counts = scores["variant"].map(lambda v: counts_in_means(v, task))
+    part = scores[counts]
     one = pd.Series("all", index=part.index)
     table.append(_row("macro mean", "", part, strata[part.index], columns))
     table.append(_row("micro mean", "", part, one, columns))

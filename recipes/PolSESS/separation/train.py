@@ -30,7 +30,7 @@ from hyperpyyaml import load_hyperpyyaml
 from losses import best_permutation, pairwise_si_sdr
 from manifests import EpochSampler, load_mixtures, one_row_per_variant
 from mixer import Mixer
-from mmipc import VARIANTS, source_names
+from mmipc import VARIANTS, counts_in_means, source_names
 from prepare_polsess import data_root, prepare_polsess
 from report import mean_interval, strata_of, to_markdown, write_report
 from separator import load_weights
@@ -45,6 +45,8 @@ logger = get_logger(__name__)
 class SeparationBrain(sb.Brain):
     """Trains on one variant of each mixture, validates and tests on all."""
 
+    warned_of_few_mixtures = False
+
     def compute_forward(self, batch, stage):
         """Estimates the sources, [batch, time, source]."""
         mixture, _ = batch.to(self.device).mix_sig
@@ -56,7 +58,7 @@ class SeparationBrain(sb.Brain):
         reference, _ = batch.sources_sig
         if stage == sb.Stage.TRAIN:
             loss = self.hparams.loss(predictions, reference, lengths)
-            self.train_losses.append(loss.detach())
+            self.train_losses.append(loss.detach().cpu())
             return loss.mean()
         scores = pairwise_si_sdr(predictions, reference, lengths)
         score, order = best_permutation(scores)
@@ -64,7 +66,10 @@ class SeparationBrain(sb.Brain):
             baseline = pairwise_si_sdr(
                 mixture.unsqueeze(-1), reference, lengths
             )
-            self.keep_scores(batch, score - baseline[:, 0])
+            si_sdri = score - baseline[:, 0]
+            # Against a silent reference no score is defined.
+            silent = reference.abs().amax(1) == 0
+            self.keep_scores(batch, si_sdri.masked_fill(silent, torch.nan))
         elif if_main_process():
             order = order.unsqueeze(1).expand_as(predictions)
             self.submit(batch, predictions.float().gather(-1, order))
@@ -79,7 +84,7 @@ class SeparationBrain(sb.Brain):
                         "ID": batch.mixture_id[number],
                         "variant": batch.variant[number],
                         "setting": batch.setting[number],
-                        "si_sdri": value if np.isfinite(value) else np.nan,
+                        "si_sdri": value,
                     }
                 )
 
@@ -110,11 +115,10 @@ class SeparationBrain(sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Selects the model by validation; writes the tables of the test."""
         if stage == sb.Stage.TRAIN:
-            # Brain's average of batches serves only where a run was resumed
-            # behind the last batch of an epoch.
-            self.train_loss = stage_loss
-            if self.train_losses:
-                self.train_loss = torch.cat(self.train_losses).mean().item()
+            # Of the mixtures since the start or the last resume, without
+            # those that Brain skipped. Its own stage_loss is a mean of means.
+            losses = torch.cat([torch.empty(0), *self.train_losses])
+            self.train_loss = losses[losses.isfinite()].mean().item()
         elif stage == sb.Stage.VALID:
             self.end_of_validation(epoch)
         elif stage == sb.Stage.TEST and if_main_process():
@@ -138,11 +142,12 @@ class SeparationBrain(sb.Brain):
                 f"has diverged; the checkpoints in {self.hparams.save_folder} "
                 "are those of earlier epochs"
             )
-        if mixtures < 50 and epoch == 1:
+        if mixtures < 50 and not self.warned_of_few_mixtures:
+            self.warned_of_few_mixtures = True
             logger.warning(
-                f"validation has only {mixtures} mixtures: its mean SI-SDRi is "
-                f"known to +- {half_width:.2f} dB (95 %), so the best epoch is "
-                "partly chance"
+                f"validation has only {mixtures} mixtures: its mean SI-SDRi, "
+                f"{si_sdri:.2f} dB, is known to +- {half_width:.2f} dB (95 %), "
+                "so the best epoch is partly chance"
             )
         old_lr, new_lr = self.hparams.lr_scheduler(
             [self.optimizer], epoch, -si_sdri
@@ -183,7 +188,11 @@ def dataio_prep(hparams, splits):
     stages = [stage["variants"] for stage in hparams["curriculum"] or []]
     variants = {
         "train": sum(stages, hparams["variants"]),
-        "valid": hparams["valid_variants"],
+        "valid": [
+            variant
+            for variant in hparams["valid_variants"]
+            if counts_in_means(variant, hparams["task"])
+        ],
         "test": hparams["test_variants"],
     }
     fixed_mixer = Mixer(
@@ -231,10 +240,7 @@ if __name__ == "__main__":
     )
     run_opts = supported_precision(hparams, run_opts)
 
-    splits = ("train", "valid", "test")
-    if run_opts.test_only:
-        splits = ("test",)
-
+    splits = ("test",) if run_opts.test_only else ("train", "valid", "test")
     run_on_main(
         prepare_polsess,
         kwargs={
@@ -247,9 +253,7 @@ if __name__ == "__main__":
         },
     )
     datasets = dataio_prep(hparams, splits)
-    if "train" in datasets:
-        shortest = hparams["train_loader_kwargs"]["sampler"].shortest
-        run_opts = supported_accumulation(hparams, run_opts, shortest)
+    run_opts = supported_accumulation(hparams, run_opts)
 
     if hparams["init_from"]:
         load_weights(hparams["separator"], hparams["init_from"])

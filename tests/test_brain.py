@@ -1,0 +1,191 @@
+"""What the Brain does with the scores of a validation and of a test."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from recipe import hparams_of
+from train import SeparationBrain, dataio_prep
+
+import speechbrain as sb
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.run_opts import RunOptions
+
+SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1, "metrics": ["si_sdr"]}
+
+
+@pytest.fixture
+def brain(tmp_path):
+    """A Brain with a tiny network whose files lie in tmp_path."""
+    hparams = hparams_of(**SMALL)
+    hparams["output_folder"] = str(tmp_path)
+    hparams["train_logger"].save_file = str(tmp_path / "train_log.txt")
+    hparams["checkpointer"] = Checkpointer(
+        tmp_path / "save",
+        hparams["checkpointer"].recoverables,
+    )
+    made = SeparationBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=RunOptions.from_dictionary(
+            {"device": "cpu", "precision": "fp32"}
+        ),
+        checkpointer=hparams["checkpointer"],
+    )
+    made.init_optimizers()
+    made.train_loss = -1.0
+    return made
+
+
+def validate(brain, epoch, scores, mixtures=60):
+    """Ends a validation in which all mixtures have the same scores."""
+    brain.on_stage_start(sb.Stage.VALID, epoch)
+    for number in range(mixtures):
+        for variant, score in scores.items():
+            setting = "outdoor" if variant in ("S", "E", "SE") else "indoor"
+            brain.valid_rows.append(
+                {
+                    "ID": f"{setting}{number}",
+                    "variant": variant,
+                    "setting": setting,
+                    "si_sdri": score,
+                }
+            )
+    brain.on_stage_end(sb.Stage.VALID, 0.0, epoch)
+
+
+def learning_rate(brain):
+    return brain.optimizer.param_groups[0]["lr"]
+
+
+def test_best_checkpoint_has_the_highest_mean_over_variants(brain):
+    weight = brain.hparams.encoder.conv1d.weight
+    # The mean of the variants decides, not the number of their rows.
+    for epoch, scores in enumerate(
+        (
+            {"SER": 3.0, "S": 3.0},
+            {"SER": 2.0, "S": 8.0},
+            {"SER": 4.0, "S": 4.0},
+        ),
+        start=1,
+    ):
+        torch.nn.init.constant_(weight, epoch)
+        validate(brain, epoch, scores)
+    best = brain.checkpointer.find_checkpoint(max_key="si_sdri")
+    assert best.meta["si_sdri"] == 5.0 and best.meta["epoch"] == 2
+    assert type(best.meta["si_sdri"]) is float
+    brain.on_evaluate_start(max_key="si_sdri")
+    assert torch.all(weight == 2)
+    # The latest is kept too, to resume from.
+    assert len(brain.checkpointer.list_checkpoints()) == 2
+
+
+def test_learning_rate_falls_only_when_validation_gets_worse(brain):
+    for epoch in range(1, 6):
+        validate(brain, epoch, {"S": float(epoch)})
+    assert learning_rate(brain) == 0.001
+    for epoch in range(6, 9):
+        validate(brain, epoch, {"S": 0.0})
+    assert learning_rate(brain) == pytest.approx(0.00095)
+
+
+def test_log_has_one_readable_line_per_epoch(brain, tmp_path):
+    validate(brain, 1, {"S": 2.0, "R": 4.0})
+    assert (tmp_path / "train_log.txt").read_text() == (
+        "epoch: 1, lr: 1.00e-03 - train loss: -1.00e+00 - valid SI-SDRi: 3.00,"
+        " valid +-: 0.00e+00, valid n: 120, valid failures: 0\n"
+    )
+
+
+def test_few_mixtures_are_said_once_with_the_interval(brain, caplog):
+    validate(brain, 7, {"S": 2.0}, mixtures=49)
+    validate(brain, 8, {"S": 2.0}, mixtures=49)
+    text = "only 49 mixtures: its mean SI-SDRi, 2.00 dB, is known to +- 0.00"
+    assert caplog.text.count(text) == 1
+
+
+def test_diverged_training_stops_and_keeps_the_best(brain):
+    validate(brain, 1, {"S": 2.0})
+    with pytest.raises(ValueError, match="epoch 2: no validation SI-SDRi"):
+        validate(brain, 2, {"S": np.nan})
+    assert len(brain.checkpointer.list_checkpoints()) == 1
+
+
+def batch_of(mixture, sources):
+    """A batch of one item as the data pipeline makes it."""
+    return PaddedBatch(
+        [
+            {
+                "id": "a_S",
+                "mixture_id": "a",
+                "setting": "outdoor",
+                "variant": "S",
+                "mix_sig": mixture,
+                "sources_sig": sources,
+            }
+        ]
+    )
+
+
+def test_validation_scores_the_improvement_of_the_best_order(brain):
+    torch.manual_seed(0)
+    sources = torch.randn(4000, 2)
+    estimates = sources.flip(-1) + 0.01 * torch.randn(4000, 2)
+    brain.on_stage_start(sb.Stage.VALID, 1)
+    batch = batch_of(sources.sum(-1), sources)
+    brain.compute_objectives(estimates.unsqueeze(0), batch, sb.Stage.VALID)
+    found = [row["si_sdri"] for row in brain.valid_rows]
+    # 40 dB against the 0 dB of the mixture
+    assert found == pytest.approx([40, 40], abs=1)
+
+
+def test_silent_reference_is_a_failure_and_no_score(brain):
+    sources = torch.stack([torch.randn(4000), torch.zeros(4000)], -1)
+    brain.on_stage_start(sb.Stage.VALID, 1)
+    batch = batch_of(sources.sum(-1), sources)
+    estimates = torch.randn(1, 4000, 2)
+    brain.compute_objectives(estimates, batch, sb.Stage.VALID)
+    found = [row["si_sdri"] for row in brain.valid_rows]
+    assert np.isfinite(found[0]) and np.isnan(found[1])
+
+
+def test_test_scores_the_estimates_in_the_order_of_the_references(brain):
+    brain.hparams.task = "SB"
+    torch.manual_seed(0)
+    sources = torch.randn(4000, 2)
+    noise = torch.randn(4000, 2) * torch.tensor([0.1, 0.01])
+    estimates = (sources + noise).flip(-1).unsqueeze(0)
+    batch = batch_of(sources.sum(-1), sources)
+    brain.compute_objectives(estimates, batch, sb.Stage.TEST)
+    rows = brain.hparams.scorer.rows()
+    assert [row["source"] for row in rows] == ["s1", "s2"]
+    found = [row["si_sdr"] for row in rows]
+    assert found == pytest.approx([20, 40], abs=1)
+
+
+def test_c_is_not_validated_for_enhancement(monkeypatch):
+    asked = {}
+
+    def load(save_folder, split, variants, *_):
+        """Notes the variants instead of loading manifests."""
+        asked[split] = variants
+        return {"a": {"variants": list(variants)}}
+
+    monkeypatch.setattr("train.load_mixtures", load)
+    for task, expected in (("ES", ["S"]), ("SB", ["S", "C"])):
+        hparams = hparams_of(task=task, valid_variants=["S", "C"], **SMALL)
+        dataio_prep(hparams, ("valid",))
+        assert asked["valid"] == expected
+
+
+def test_train_loss_leaves_out_what_was_skipped(brain):
+    brain.hparams.loss = lambda *_: torch.tensor([1.0, 3.0, torch.nan])
+    brain.hparams.train_mixer = SimpleNamespace(set_epoch=lambda epoch: None)
+    brain.on_stage_start(sb.Stage.TRAIN, 1)
+    batch = batch_of(torch.randn(100), torch.randn(100, 1))
+    brain.compute_objectives(torch.randn(1, 100, 1), batch, sb.Stage.TRAIN)
+    brain.on_stage_end(sb.Stage.TRAIN, 0.0, 1)
+    assert brain.train_loss == 2.0
