@@ -1,21 +1,16 @@
-"""Both stages together, on a user's own sources: files, levels, resuming.
+"""What a corpus made from a user's own sources holds: files, sums, levels.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import csv
-import os
 import pathlib
-import signal
-import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import soundfile
-from simulate.errors import CorpusError
 from simulate.make_corpus import make_corpus
 from simulate.render import render_row, row_files
 from test_simulate_sources import write_sources
@@ -65,6 +60,15 @@ def times(root):
         str(path.relative_to(root)): path.stat().st_mtime_ns
         for path in sorted(root.rglob("*.wav"))
     }
+
+
+def command(root, sources, *more):
+    return [
+        *(sys.executable, str(SCRIPT), "--output_folder", str(root)),
+        *("--n_train", "60", "--n_val", "0", "--n_test", "0"),
+        *("--segment_seconds", "1", "--seed", "3", "--n_jobs", "1"),
+        *("--sources", str(sources), *more),
+    ]
 
 
 def rms(samples):
@@ -139,168 +143,6 @@ def test_loud_row_keeps_its_ratios_and_its_sum(corpus, sources):
         if column != "sceneFile"
     ]
     assert max(gains) < 0.9 and np.ptp(gains) < 0.02 * max(gains)
-
-
-def test_same_bytes_with_two_jobs_and_prefix_property(
-    corpus, sources, tmp_path
-):
-    root = tmp_path / "Mini"
-    make_corpus(root, 3, 2, 0, sources=sources, **{**OPTIONS, "n_jobs": 2})
-    assert not (root / "test").exists()
-    smaller, larger = contents(root), contents(corpus)
-    table = "train/corpus_Mini_train_final.csv"
-    assert larger[table].startswith(smaller.pop(table))
-    assert all(larger[name] == value for name, value in smaller.items())
-    before = times(root)
-    make_corpus(root, sources=sources, **COUNTS, **OPTIONS)
-    assert contents(root) == larger
-    after = times(root)
-    assert all(after[name] == value for name, value in before.items())
-
-
-def test_second_call_and_smaller_call_change_nothing(corpus, sources, capsys):
-    before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
-    make_corpus(corpus, sources=sources, **COUNTS, **OPTIONS)
-    make_corpus(corpus, 2, 2, 0, sources=sources, **OPTIONS)
-    assert "has 6 mixtures, more than the 2 asked" in capsys.readouterr().out
-    after = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
-    assert before == after
-
-
-def test_deleted_files_are_made_again_and_no_others(sources, tmp_path):
-    root = tmp_path / "Mini"
-    make_corpus(root, sources=sources, **COUNTS, **OPTIONS)
-    complete, before = contents(root), times(root)
-    rows = rows_of(root)
-    deleted = {
-        f"train/{row_files(rows[1])['mixFile']}",
-        f"train/{row_files(rows[4])['sceneFile']}",
-    }
-    for name in deleted:
-        (root / name).unlink()
-    make_corpus(root, sources=sources, **COUNTS, **OPTIONS)
-    assert contents(root) == complete
-    after = times(root)
-    assert {name for name in after if after[name] != before[name]} == deleted
-
-
-def command(root, sources, *more):
-    return [
-        *(sys.executable, str(SCRIPT), "--output_folder", str(root)),
-        *("--n_train", "60", "--n_val", "0", "--n_test", "0"),
-        *("--segment_seconds", "1", "--seed", "3", "--n_jobs", "1"),
-        *("--sources", str(sources), *more),
-    ]
-
-
-def wait_for(process, condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert process.poll() is None, "finished before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-def test_killed_in_both_stages_it_goes_on_and_redoes_nothing(sources, tmp_path):
-    root = tmp_path / "Mini"
-    table = root / "train" / "corpus_Mini_train_rows.csv"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command(root, sources), **quiet)
-    wait_for(process, lambda: table.exists() and table.stat().st_size > 3000)
-    drawn = table.read_bytes()
-    with open(table, "ab") as half_a_line:
-        half_a_line.write(b"train,audio/tr")
-    process = subprocess.Popen(command(root, sources), **quiet)
-    mixtures = root / "train" / "mix"
-    wait_for(process, lambda: len(list(mixtures.glob("*.wav"))) > 5)
-    assert table.read_bytes().startswith(drawn)
-    assert not list(root.rglob("*_final.csv"))
-    before = times(root)
-    subprocess.run(command(root, sources), check=True, **quiet)
-    after = times(root)
-    assert len(rows_of(root)) == 60
-    assert all(after[name] == value for name, value in before.items())
-    assert not list(root.rglob("*.partial")) and not table.exists()
-    other = tmp_path / "other" / "Mini"
-    options = {**OPTIONS, "n_jobs": 2}
-    make_corpus(other, 60, 0, 0, sources=sources, **options)
-    assert contents(other) == contents(root)
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"seed": 4}, "seed: 3 there, 4 now"),
-        ({"sample_rate": 16000}, "sample_rate: 8000 there, 16000 now"),
-        ({"segment_seconds": 2.0}, "segment_seconds: 1.0 there, 2.0 now"),
-        ({"indoor_ratio": 0.9}, "indoor_ratio: 0.5 there, 0.9 now"),
-        ({"sources": None}, "built-in now"),
-    ],
-)
-def test_other_options_in_the_same_folder_are_refused(
-    corpus, sources, change, message
-):
-    before = contents(corpus)
-    options = {**OPTIONS, "sources": sources, **change}
-    with pytest.raises(CorpusError, match=message):
-        make_corpus(corpus, **COUNTS, **options)
-    assert contents(corpus) == before
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"n_train": -1}, "--n_train is -1"),
-        ({"n_train": 0, "n_val": 0, "n_test": 0}, "all 0"),
-        ({"seed": -2}, "--seed is -2"),
-        ({"sample_rate": 44100}, "expected 8000 or 16000"),
-        ({"segment_seconds": float("nan")}, "expected 0.5 to 60"),
-        ({"indoor_ratio": 1.5}, "--indoor_ratio is 1.5, expected 0 to 1"),
-        ({"n_jobs": 0}, "--n_jobs is 0"),
-        ({"sources": "none.csv"}, "no such file"),
-    ],
-)
-def test_options_out_of_range_are_refused(sources, tmp_path, change, message):
-    options = {**COUNTS, **OPTIONS, "sources": sources, **change}
-    with pytest.raises(CorpusError, match=message):
-        make_corpus(tmp_path / "New", **options)
-    assert not (tmp_path / "New").exists()
-
-
-def test_sources_too_short_leave_no_folder_behind(sources, tmp_path):
-    options = {**OPTIONS, "segment_seconds": 5.0, "sources": sources}
-    with pytest.raises(CorpusError, match="train: 0 speaker"):
-        make_corpus(tmp_path / "New", **COUNTS, **options)
-    assert not (tmp_path / "New").exists()
-
-
-def test_corpus_of_another_origin_is_not_touched(sources, tmp_path):
-    (tmp_path / "train" / "mix").mkdir(parents=True)
-    with pytest.raises(CorpusError, match="was not made by this command"):
-        make_corpus(tmp_path, sources=sources, **COUNTS, **OPTIONS)
-
-
-def test_module_call_at_16_khz(sources, tmp_path):
-    root = tmp_path / "Wide"
-    arguments = command(root, sources, "--sample_rate", "16000")[2:]
-    arguments[arguments.index("60")] = "2"
-    module = [sys.executable, "-m", "simulate.make_corpus"]
-    environment = {**os.environ, "PYTHONPATH": ""}
-    subprocess.run(module + arguments, check=True, cwd=RECIPE, env=environment)
-    for path in (root / "train").rglob("*.wav"):
-        header = soundfile.info(path)
-        assert (header.samplerate, header.frames) == (16000, 16000)
-
-
-def test_command_reports_an_error_in_one_line(corpus, sources):
-    result = subprocess.run(
-        command(corpus, sources, "--seed", "9"), capture_output=True, text=True
-    )
-    assert result.returncode == 1
-    assert result.stderr.startswith("make_corpus: ")
-    assert "Traceback" not in result.stderr
 
 
 def test_sample_corpus_is_small_complete_and_of_both_settings():

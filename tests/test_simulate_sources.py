@@ -31,7 +31,7 @@ def speech_like(rng, n):
     """Noise in syllables, never silent for long."""
     time = np.arange(n) / RATE
     envelope = 0.2 + np.abs(np.sin(2 * np.pi * rng.uniform(2, 4) * time))
-    return 0.05 * envelope * rng.standard_normal(n)
+    return 0.12 * envelope * rng.standard_normal(n)
 
 
 def write_sources(folder):

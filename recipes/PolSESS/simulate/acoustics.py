@@ -1,9 +1,9 @@
-"""What the published generator knows about scenes: setting, events, rooms.
+"""What the published generator knows about scenes, rooms, events and levels.
 
 Three tables of the PolSESS generator in the form this recipe uses: which of
 the 24 scene classes lie indoors, which event classes may sound in a scene
 (event_scenes.csv, one row per event class), and from which ranges the
-reverberation of an indoor scene is drawn.
+reverberation of an indoor scene is drawn; and the ranges of the levels.
 
 Reference: M. Klec, K. Szklanny, A. Wieczorkowska, "A Solution for Developing
 Corpora for Polish Speech Enhancement in Complex Acoustic Environments", 2024.
@@ -17,6 +17,9 @@ import functools
 import pathlib
 
 SUBSETS = ("train", "val", "test")
+
+SSR_RANGE_DB = (-5, 5)  # speaker 1 over speaker 2, integers
+SCENE_RANGE_DB = (-14.0, 0.0)  # scene over the sum of the speakers
 
 # Indoor scene class: ranges of pre-delay (s), diffusion and decay factor.
 # h, m and l are the high, medium and low levels of the WHAM noise corpus.

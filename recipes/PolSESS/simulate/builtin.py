@@ -2,8 +2,11 @@
 
 They are made once per corpus, below <output_folder>/sources, together with
 the sources table that describes them; from there on they are treated as any
-other sources. A recording depends on its own name and the recording length
-only: interrupted and started again, the missing ones are added.
+other sources. A recording depends on its own path, the recording length and
+the segment length, and speech as well on the engine and its version and on
+voices_pl.csv and sentences_pl.txt; not on the seed of the corpus, the number of
+jobs or the other recordings. So the missing ones are added when it is started
+again after an interruption.
 
 Authors
  * The PolSESS recipe team 2026
@@ -96,7 +99,7 @@ def plan_sources(duration_seconds):
     -------
     >>> rows = plan_sources(12.0)
     >>> rows[0]["filePath"], len(rows)
-    ('speech/train/steph3/steph3_1.wav', 600)
+    ('speech/train/steph3/steph3_1.wav', 570)
     """
     rows = []
 

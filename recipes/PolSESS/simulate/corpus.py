@@ -4,7 +4,9 @@ Stage 1 appends its rows to <subset>/corpus_<name>_<subset>_rows.csv, stage 2
 renders the files that are missing, and when all are there the table gets its
 final name in one step. Whatever is there is complete, because every file is
 written under another name first; so a build that was stopped goes on where it
-was, and a corpus is extended by the rows that come after its last one.
+was, and a corpus is extended by the rows that come after its last one. If
+fewer mixtures are asked for when it goes on, the rows beyond them are left
+out; files of such rows that are there stay, and count when it is extended.
 
 Authors
  * The PolSESS recipe team 2026
@@ -12,6 +14,7 @@ Authors
 
 import csv
 import io
+import itertools
 import os
 import shutil
 
@@ -112,11 +115,12 @@ class SubsetBuilder:
                 header = ",".join(METADATA_COLUMNS) + "\n"
                 partial.write_text(header, encoding="utf-8")
             os.replace(partial, self.rows_table)
-        # A build that was killed while it wrote leaves half a line.
+        # A build that was killed while it wrote leaves half a line, and one
+        # of which more was asked leaves rows too many: drawn again if needed.
         with open(self.rows_table, "rb+") as table:
-            table.truncate(
-                sum(len(line) for line in table if line.endswith(b"\n"))
-            )
+            lines = (line for line in table if line.endswith(b"\n"))
+            wanted = itertools.islice(lines, 1 + self.n_rows)
+            table.truncate(sum(len(line) for line in wanted))
         return sum(1 for _ in _read_rows(self.rows_table))
 
     def _render(self, pool):

@@ -2,7 +2,9 @@
 
 The engine is the `espeak-ng` program or, where there is none, the library of
 the Python package espeakng-loader. Both are eSpeak NG, under the licence
-GPL-3.0-or-later, and both run as a program of their own.
+GPL-3.0-or-later, and both run as a program of their own. eSpeak NG seeds the
+noise of voices with breath (f2, f3, f5, Alicia, sandro, victor) with the time:
+such voices never sound the same twice, and voices_pl.csv has none of them.
 
 Authors
  * The PolSESS recipe team 2026
@@ -108,7 +110,10 @@ def _version(command):
 
         return f"espeakng-loader {version('espeakng-loader')}"
     output = subprocess.run(
-        [command[0], "--version"], capture_output=True, text=True
+        [command[0], "--version"],
+        capture_output=True,
+        text=True,
+        errors="replace",
     ).stdout
     return "espeak-ng " + re.search(r"\d+(\.\d+)+\S*|$", output).group()
 

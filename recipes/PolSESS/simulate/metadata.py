@@ -4,7 +4,7 @@ Row `index` of a subset is a pure function of the sources, the options and
 (seed, subset, index): rows can be drawn in any order and in parallel, and a
 smaller corpus is the beginning of a larger one. The procedure is that of the
 published generator, except that the two speakers always differ, that speech
-segments are checked for speech, and that clipping leads to a common gain in
+segments are checked for speech and its level, and that clipping leads to a common gain in
 stage 2 instead of a new draw. Starts and ends count the samples of the source
 recording from 1, as in MATLAB.
 
@@ -16,7 +16,12 @@ import functools
 
 import numpy as np
 
-from simulate.acoustics import REVERB_RANGES, SUBSETS
+from simulate.acoustics import (
+    REVERB_RANGES,
+    SCENE_RANGE_DB,
+    SSR_RANGE_DB,
+    SUBSETS,
+)
 from simulate.audio import rms
 from simulate.segments import choice, draw_segment
 
@@ -31,9 +36,6 @@ METADATA_COLUMNS = tuple(
     preDelay1 preDelay2 highCut diffusion decay freqDamp
     """.split()
 )
-
-SSR_RANGE_DB = (-5, 5)  # speaker 1 over speaker 2, integers
-SCENE_RANGE_DB = (-14.0, 0.0)  # scene over the sum of the speakers
 
 NAME_CHARACTERS = tuple("abcdefghijklmnopqrstuvwxyz0123456789")
 NAME_LENGTH = 16

@@ -32,7 +32,7 @@ def read_voices():
     -------
     >>> voices = read_voices()
     >>> len(voices), len({voice.variant for voice in voices})
-    (48, 48)
+    (42, 42)
     """
     with open(HERE / "voices_pl.csv", encoding="utf-8", newline="") as table:
         return [
