@@ -107,6 +107,43 @@ def read_wav(root, row, column):
     return soundfile.read(wav_path(root, row, column), dtype="int16")[0]
 
 
+def read_csv(path):
+    """The rows of a CSV as dicts."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def read_all(folder):
+    """File name -> bytes of everything in a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def rewrite(root, rows, column, change, rate=8000, subtype="PCM_16"):
+    """Changes the samples of a file of the first training row."""
+    path = wav_path(root, rows["train"][0], column)
+    samples = change(read_wav(root, rows["train"][0], column))
+    soundfile.write(path, samples, rate, subtype=subtype)
+
+
+def rename_in_metadata(root, rows, column, name):
+    """Changes a cell of the first training row."""
+    rows["train"][0][column] = name
+    write_metadata(metadata_path(root, "train"), rows["train"])
+
+
+def with_residue(level_db):
+    """Adds a residue whose level against the mixture is known."""
+
+    def add(samples):
+        sign = np.where(np.arange(len(samples)) % 2, 1, -1)
+        size = np.sqrt(np.mean(samples.astype(float) ** 2)) * 10 ** (
+            level_db / 20
+        )
+        return samples + np.round(sign * size).astype(np.int16)
+
+    return add
+
+
 def _metadata_row(rng, subset, number, is_indoor):
     """One row in the manner of the published generator."""
     speaker1, speaker2, scene, event, reverb = (

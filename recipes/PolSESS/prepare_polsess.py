@@ -37,21 +37,16 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from audit.findings import (
-    FINDING_COLUMNS,
-    corpus_finding,
-    erroneous,
+from audit.corpora import SUBSETS, CorpusError, list_roots, locate
+from audit.findings import FINDING_COLUMNS, corpus_finding, erroneous
+from audit.listings import (
+    list_findings,
+    log_totals,
     log_warnings,
     report,
+    to_csv,
 )
-from audit.metadata import (
-    FILES,
-    SUBSETS,
-    CorpusError,
-    list_roots,
-    locate,
-    read_rows,
-)
+from audit.metadata import FILES, read_rows
 from audit.reuse import find_change, hash_inputs, replace_files
 from audit.rows import audit_rows
 
@@ -125,7 +120,8 @@ def prepare_polsess(
         logger.info("Preparation skipped: the manifests are used as they are")
         return
     splits = _check_choices(splits, audit, on_bad_rows)
-    roots, base = list_roots(data_folder), data_root(data_folder)
+    roots = list_roots(data_folder, allow_missing=True)
+    base = Path(os.path.commonpath(roots))
     save_folder = Path(save_folder)
     sources, problems = locate(roots, base, splits)
     inputs = {} if problems else hash_inputs(sources, [audit, on_bad_rows])
@@ -143,7 +139,7 @@ def prepare_polsess(
     tables = [corpus_finding(*problem) for problem in problems] + tables
     table = pd.concat([pd.DataFrame(columns=FINDING_COLUMNS), *tables])
     log_warnings(table)
-    listings = _list_findings(save_folder, splits, rows[is_bad], table)
+    listings = list_findings(save_folder, splits, rows[is_bad], table)
     severities = ["corpus", "error"] if on_bad_rows == "error" else ["corpus"]
     stopping = table[table["severity"].isin(severities)]
     if len(stopping):
@@ -151,7 +147,7 @@ def prepare_polsess(
         raise CorpusError(report(stopping, save_folder / "audit.csv"))
     manifests = _make_manifests(rows[~is_bad], splits)
     replace_files(save_folder, {**listings, **manifests}, splits, inputs)
-    _log_totals(rows[~is_bad], rows[is_bad])
+    log_totals(rows[~is_bad], rows[is_bad])
 
 
 def data_root(data_folder):
@@ -166,6 +162,11 @@ def data_root(data_folder):
     -------
     root : Path
         The corpus root itself, or the common parent folder of several.
+
+    Raises
+    ------
+    CorpusError
+        If one of them does not exist.
 
     Example
     -------
@@ -219,52 +220,9 @@ def _make_manifests(rows, splits):
         for variant, settings in VARIANT_SETTINGS.items():
             if settings not in contents:
                 chosen = of_split[of_split["setting"].isin(settings)]
-                contents[settings] = _to_csv(chosen[MANIFEST_COLUMNS])
+                contents[settings] = to_csv(chosen[MANIFEST_COLUMNS])
             manifests[f"{split}_{variant}.csv"] = contents[settings]
     return manifests
-
-
-def _list_findings(save_folder, splits, bad_rows, table):
-    """Contents of audit.csv and excluded.csv, other splits' rows kept."""
-    errors = table[table["severity"] == "error"]
-    reasons = errors["check"] + " (" + errors["file"] + ")"
-    reasons = reasons.str.replace(" ()", "", regex=False)
-    reasons = reasons.groupby(level=0).agg("; ".join)
-    excluded = bad_rows[["split", "ID", "metadata", "row"]].assign(
-        reason=reasons.reindex(bad_rows.index)
-    )
-    contents = {}
-    for name, new in (("audit.csv", table), ("excluded.csv", excluded)):
-        try:
-            old = pd.read_csv(
-                save_folder / name, dtype=str, keep_default_na=False
-            )
-            new = pd.concat([old[~old["split"].isin(splits)], new])
-        except (OSError, ValueError, KeyError):
-            pass  # None yet, or not one of ours: it is written anew.
-        contents[name] = _to_csv(new.sort_values(list(new.columns)))
-    return contents
-
-
-def _to_csv(table):
-    """A table as bytes, the same on every system."""
-    return table.to_csv(index=False, lineterminator="\n").encode("utf-8")
-
-
-def _log_totals(rows, excluded):
-    """Logs the number of mixtures and hours."""
-    hours = rows["frames"] / rows["sample_rate"] / 3600
-    totals = hours.groupby([rows["split"], rows["setting"]], sort=False)
-    for (split, setting), group in totals:
-        logger.info(
-            "%s %s: %d mixtures, %.2f hours",
-            split,
-            setting,
-            len(group),
-            group.sum(),
-        )
-    if len(excluded):
-        logger.warning("%d mixtures left out, see excluded.csv", len(excluded))
 
 
 def main(arguments=None):

@@ -1,4 +1,4 @@
-"""What an audit of PolSESS finds: all checks, tables of findings, the report.
+"""What an audit of PolSESS finds: all checks, tables of findings.
 
 A finding is a row of a table with the columns ``FINDING_COLUMNS``. ``CHECKS``
 lists every check with its severity and what to do about it.
@@ -9,18 +9,18 @@ Authors
 
 import pandas as pd
 
-from speechbrain.utils.logger import get_logger
-
-logger = get_logger(__name__)
-
-SHOWN_PER_CHECK = 5
-
 SKIP = "or leave the row out with --on_bad_rows=skip"
 RENDER = f"render or copy the file again, {SKIP}"
 CORRECT = f"correct the metadata, {SKIP}"
 # check -> (severity, what to do). "corpus" always stops the preparation,
 # "error" only unless bad rows are skipped, "warning" never.
 CHECKS = {
+    "missing corpus": (
+        "corpus",
+        "pass the PolSESS folder with --data_folder or the environment "
+        "variable POLSESS_DATA_ROOT; `make demo` makes a demo corpus",
+    ),
+    "no subsets": ("corpus", "check the path given with --data_folder"),
     "missing split": ("corpus", "add the folder or ask for fewer --splits"),
     "missing metadata": ("corpus", "put the CSV into the folder of the subset"),
     "ambiguous metadata": ("corpus", "remove the file that is out of date"),
@@ -154,54 +154,3 @@ def tabulate(rows, defects):
         index, *details = (list(column) for column in zip(*found))
         tables.append(findings(check, rows.loc[index], *details))
     return tables
-
-
-def log_warnings(table):
-    """Logs how many mixtures each warning concerns.
-
-    Arguments
-    ---------
-    table : pandas.DataFrame
-        Findings.
-    """
-    table = table[table["severity"] == "warning"]
-    shared = table["check"].str.startswith("shared")
-    table = table.assign(pair=table["expected"].where(shared, ""))
-    groups = table.groupby(["check", "split", "pair"], sort=False)
-    for (check, split, pair), group in groups:
-        what = f"{split}: {check}"
-        if pair:
-            n_values = group["found"].nunique()
-            what += f" with {pair[len('none of ') :]} ({n_values} different)"
-        n_rows = group[["metadata", "row"]].drop_duplicates().shape[0]
-        logger.warning("%s: %d mixtures, see audit.csv", what, n_rows)
-
-
-def report(table, path):
-    """Writes the message for a table of errors.
-
-    Arguments
-    ---------
-    table : pandas.DataFrame
-        Findings that stop the preparation.
-    path : Path
-        Where all of them are listed.
-
-    Returns
-    -------
-    message : str
-        The number of each kind and the first five of them.
-    """
-    lines = [f"{len(table)} errors in the corpus, all listed in {path}"]
-    for check, group in table.groupby("check", sort=False):
-        lines.append(f"{check}: {len(group)}")
-        for row in group.head(SHOWN_PER_CHECK).itertuples():
-            place = f"{row.metadata} row {row.row}: " if row.row else ""
-            lines.append(
-                f"  {place}{row.file or row.ID}: expected {row.expected}, "
-                f"found {row.found}"
-            )
-        if len(group) > SHOWN_PER_CHECK:
-            lines.append(f"  ... and {len(group) - SHOWN_PER_CHECK} more")
-        lines.append(f"  What to do: {group['action'].iloc[0]}")
-    return "\n".join(lines)

@@ -1,8 +1,6 @@
-"""Finds and reads the metadata of PolSESS corpora.
+"""Reads the metadata CSVs of PolSESS corpora into one table.
 
-``list_roots`` checks what the user passed, ``locate`` finds the metadata CSV of
-each split in each corpus root, ``read_rows`` turns them into one table. A
-problem is a tuple (check, split, file, expected, found), see findings.py.
+A problem is a tuple (check, split, file, expected, found), see findings.py.
 
 Authors
  * The PolSESS recipe team 2026
@@ -10,15 +8,11 @@ Authors
 
 import csv
 import os
-import re
-from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-# The corpus says "val" where SpeechBrain says "valid".
-SUBSETS = {"train": "train", "valid": "val", "test": "test"}
+from audit.recordings import find_speakers, recording_of
 
 # Manifest column -> (column of the metadata, folder of the file). The first
 # five are in every row, the three reverberations in indoor rows only.
@@ -33,6 +27,11 @@ FILES = {
     "event_reverb_wav": ("reverbForEvent", "ev_reverb"),
 }
 REVERBS = tuple(name for name in FILES if name.endswith("_reverb_wav"))
+
+# Metadata columns that only indoor rows fill, too.
+REVERB_PARAMETERS = (
+    "preDelayForEvent preDelay1 preDelay2 highCut diffusion decay freqDamp"
+).split()
 
 # Other columns that are read: manifest (or internal) column -> metadata.
 VALUES = {
@@ -52,144 +51,11 @@ REQUIRED_COLUMNS = (
     "speech2Start speech2End SSR sceneOryginalPath sceneStart sceneEnd "
     "eventOryginalPath eventStart eventEnd speaker1File speaker2File eventFile "
     "sceneFile reverbForSpeaker1 reverbForSpeaker2 reverbForEvent mixFile "
-    "sceneClass eventClass preDelayForEvent preDelay1 preDelay2 highCut "
-    "diffusion decay freqDamp"
-).split()
+    "sceneClass eventClass"
+).split() + REVERB_PARAMETERS
 
 # What MATLAB and spreadsheets write into an empty cell.
 EMPTY_CELLS = {"", "NaN", "nan", "NA", "missing", "<missing>", "<undefined>"}
-
-# SpeechBrain replaces $words in every value of a CSV.
-UNUSABLE = re.compile(r"[$\x00-\x1f]")
-
-Source = namedtuple("Source", "split subset root prefix metadata")
-Source.__doc__ = """One split of one corpus root: ``prefix`` is the root as seen
-from the data root ("" or "name/"), ``metadata`` the path of its CSV."""
-
-
-class CorpusError(ValueError):
-    """A corpus that cannot be used; the message says what to do."""
-
-
-def list_roots(data_folder):
-    """Makes a list of absolute corpus roots of what the user passed.
-
-    Arguments
-    ---------
-    data_folder : str, Path or list of them
-        One corpus root or several.
-
-    Returns
-    -------
-    roots : list of Path
-        Each root once, in the given order.
-
-    Raises
-    ------
-    CorpusError
-        If nothing was passed, or a folder does not exist.
-    """
-    if isinstance(data_folder, (str, os.PathLike)):
-        data_folder = [data_folder]
-    given = [os.fspath(folder) for folder in data_folder or []]
-    roots = {os.path.abspath(os.path.expanduser(f)): f for f in given if f}
-    missing = [f for path, f in roots.items() if not os.path.isdir(path)]
-    if missing or not roots:
-        problem = "no corpus was given"
-        if missing:
-            problem = f"no such corpus folder: {', '.join(missing)}"
-        raise CorpusError(
-            f"{problem}. Pass the PolSESS folder with --data_folder or the "
-            "environment variable POLSESS_DATA_ROOT; `make demo` makes a demo "
-            "corpus."
-        )
-    return [Path(root) for root in roots]
-
-
-def _refuse_parent_of_corpora(root):
-    """Raises CorpusError when the subsets are one folder further down."""
-    subsets = SUBSETS.values()
-    if any((root / subset).is_dir() for subset in subsets):
-        return
-    corpora = [
-        str(child)
-        for child in sorted(root.iterdir())
-        if any((child / subset).is_dir() for subset in subsets)
-    ]
-    hint = "Check the path given with --data_folder."
-    if corpora:
-        hint = f"Its folders do: pass --data_folder {' '.join(corpora)}"
-    raise CorpusError(
-        f"{root} holds none of the folders train, val, test. {hint}"
-    )
-
-
-def locate(roots, base, splits):
-    """Finds the metadata CSV of each split in each root.
-
-    Arguments
-    ---------
-    roots : list of Path
-        The corpus roots.
-    base : Path
-        The folder that ``$data_root`` stands for.
-    splits : sequence of str
-        Of train, valid, test.
-
-    Returns
-    -------
-    sources : list of Source
-        One for each root and split that was found.
-    problems : list of tuple
-        One for each that was not.
-
-    Raises
-    ------
-    CorpusError
-        If a root holds no subset at all.
-    """
-    for root in roots:
-        _refuse_parent_of_corpora(root)
-    sources, problems = [], []
-    for split in splits:
-        for root in roots:
-            subset = SUBSETS[split]
-            prefix = os.path.relpath(root, base) + "/"
-            prefix = "" if prefix == "./" else prefix
-            metadata, problem = _find_metadata(root, subset)
-            if UNUSABLE.search(prefix):
-                problem = ("unusable folder", "no $ and line breaks", prefix)
-            if problem:
-                check, expected, found = problem
-                where = f"{prefix}{subset}"
-                problems.append((check, split, where, expected, found))
-            else:
-                sources.append(Source(split, subset, root, prefix, metadata))
-    return sources, problems
-
-
-def _find_metadata(root, subset):
-    """The CSV of a subset, or (check, expected, found) if there is not one."""
-    if not (root / subset).is_dir():
-        present = [s for s in SUBSETS.values() if (root / s).is_dir()]
-        found = f"only {', '.join(present)}"
-        return None, ("missing split", f"a folder {subset}", found)
-    exact = f"corpus_{root.name}_{subset}_final.csv"
-    paths = [
-        path
-        for folder in (root / subset, root)
-        for path in sorted(folder.iterdir())
-        if path.name.startswith("corpus_")
-        and path.name.endswith(f"_{subset}_final.csv")
-    ]
-    # A root that was renamed keeps the old name in its CSVs.
-    paths = [path for path in paths if path.name == exact] or paths
-    if not paths:
-        return None, ("missing metadata", exact, "no such file")
-    if len({path.read_bytes() for path in paths}) > 1:
-        names = " and ".join(os.path.relpath(path, root) for path in paths)
-        return None, ("ambiguous metadata", "one file", f"{names} differ")
-    return paths[0], None
 
 
 def read_rows(sources):
@@ -198,14 +64,15 @@ def read_rows(sources):
     Arguments
     ---------
     sources : list of Source
-        What ``locate`` found.
+        What ``audit.corpora.locate`` found.
 
     Returns
     -------
     rows : pandas.DataFrame
         One row per mixture, all str: split, ID, setting, metadata (its CSV),
-        row (the line there), n_cells ("" if right), folder, the names of the
-        files under the columns of the manifest, values and speakers.
+        row (the line there), n_cells ("" if right), n_parameters (of the
+        reverberation), folder, the names of the files under the columns of the
+        manifest, values and speakers.
     problems : list of tuple
         About whole CSVs.
     """
@@ -230,7 +97,7 @@ def read_rows(sources):
         problems += [
             (check, source.split, name, *problem) for check, *problem in wrong
         ]
-    columns = ["split", "metadata", "row", "n_cells", "folder"]
+    columns = ["split", "metadata", "row", "n_cells", "n_parameters", "folder"]
     rows = pd.DataFrame(records, columns=[*columns, *FILES, *VALUES])
     return _add_derived_columns(rows), problems
 
@@ -261,14 +128,17 @@ def _select_cells(source, name, header, lines):
     """Yields the cells that are used, with empty cells as empty strings."""
     wanted = [column for column, _ in FILES.values()] + list(VALUES.values())
     positions = [header.index(column) for column in wanted]
+    parameters = [header.index(column) for column in REVERB_PARAMETERS]
     width = len(header)
     folder = f"{source.prefix}{source.subset}/"
     for line, cells in lines:
         n_cells = "" if len(cells) == width else str(len(cells))
         cells += [""] * (width - len(cells))
+        cells = ["" if cell in EMPTY_CELLS else cell for cell in cells]
+        n_parameters = str(sum(cells[p] != "" for p in parameters))
         chosen = [cells[position] for position in positions]
-        chosen = ["" if cell in EMPTY_CELLS else cell for cell in chosen]
-        yield [source.split, name, str(line), n_cells, folder, *chosen]
+        place = [source.split, name, str(line)]
+        yield [*place, n_cells, n_parameters, folder, *chosen]
 
 
 def _add_derived_columns(rows):
@@ -276,63 +146,11 @@ def _add_derived_columns(rows):
     rows["ID"] = rows["mix_wav"].str.replace(r"\.[^.]*$", "", regex=True)
     n_reverbs = (rows[list(REVERBS)] != "").sum(axis=1)
     rows["setting"] = np.where(n_reverbs > 0, "indoor", "outdoor")
-    rows["speaker1"] = [speaker_of(path) for path in rows["recording1"]]
-    rows["speaker2"] = [speaker_of(path) for path in rows["recording2"]]
+    rows = rows.assign(speaker1="", speaker2="")
+    for _, split in rows.groupby("split"):
+        speakers = find_speakers([*split["recording1"], *split["recording2"]])
+        rows.loc[split.index, "speaker1"] = speakers[: len(split)]
+        rows.loc[split.index, "speaker2"] = speakers[len(split) :]
     for column in (c for c in VALUES if "recording" in c):
         rows[column] = [recording_of(path) for path in rows[column]]
     return rows.astype(str)  # without rows, too
-
-
-def speaker_of(path):
-    """Reads the speaker from the path of a source recording.
-
-    Arguments
-    ---------
-    path : str
-        A Windows or POSIX path: an EMU session (SESxxxx), an MLS file
-        (<speaker>_<book>_<number>) or a file in a folder per speaker.
-
-    Returns
-    -------
-    speaker : str
-        Empty if the path has neither.
-
-    Example
-    -------
-    >>> speaker_of("C:\\\\emu\\\\SES0213_ses\\\\sent016_bndl\\\\sent016.wav")
-    'SES0213'
-    >>> speaker_of("mls/audio/6892/8338/6892_8338_000641.flac")
-    '6892'
-    >>> speaker_of("voices/ewa/001.wav")
-    'ewa'
-    """
-    parts = path.replace("\\", "/").split("/")
-    for part in parts:
-        session = re.match(r"SES\d+", part)
-        if session:
-            return session[0]
-    book = re.match(r"(\d+)_\d+_\d+\.\w+$", parts[-1])
-    if book:
-        return book[1]
-    return parts[-2] if len(parts) > 1 else ""
-
-
-def recording_of(path):
-    """Names a source recording independently of where it was installed.
-
-    Arguments
-    ---------
-    path : str
-        A Windows or POSIX path.
-
-    Returns
-    -------
-    recording : str
-        The last three parts: EMU repeats its file names in every session.
-
-    Example
-    -------
-    >>> recording_of("C:\\\\emu\\\\SES0213_ses\\\\sent016_bndl\\\\sent016.wav")
-    'ses0213_ses/sent016_bndl/sent016.wav'
-    """
-    return "/".join(path.replace("\\", "/").lower().split("/")[-3:])

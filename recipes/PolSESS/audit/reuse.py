@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from audit.metadata import FILES, SUBSETS
+from audit.corpora import SUBSETS
+from audit.metadata import FILES
 
 RECORDS = "prepare.json"
 
@@ -34,7 +35,7 @@ def hash_inputs(sources, options):
     Arguments
     ---------
     sources : list of Source
-        From ``audit.metadata.locate``.
+        From ``audit.corpora.locate``.
     options : list of str
         Options that change the manifests.
 

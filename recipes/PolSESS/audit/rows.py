@@ -8,14 +8,11 @@ import itertools
 import os
 import re
 
-from audit.audio import (
-    check_headers,
-    check_samples,
-    inspect_file,
-    leaves_corpus,
-)
+from audit.corpora import UNUSABLE
 from audit.findings import corpus_finding, erroneous, findings, tabulate
-from audit.metadata import FILES, REVERBS, UNUSABLE
+from audit.headers import check_headers, inspect_file, leaves_corpus
+from audit.metadata import FILES, REVERB_PARAMETERS, REVERBS
+from audit.samples import check_samples
 
 # Names lie directly in their folder: no separators, no drive, no "..".
 OUTSIDE = re.compile(r"[/\\]|^[A-Za-z]:|^\.\.?$")
@@ -125,7 +122,12 @@ def check_metadata(rows):
     """
     cut = rows[rows["n_cells"] != ""]
     n_reverbs = (rows[list(REVERBS)] != "").sum(axis=1)
-    partly = rows[n_reverbs.between(1, len(REVERBS) - 1)]
+    n_filled = n_reverbs + rows["n_parameters"].astype(int)
+    n_columns = len(REVERBS) + len(REVERB_PARAMETERS)
+    # A cut row, found above, lacks cells of both kinds.
+    partly = rows[n_filled.between(1, n_columns - 1) & (rows["n_cells"] == "")]
+    filled = n_reverbs.astype(str) + f" of {len(REVERBS)} files, "
+    filled += rows["n_parameters"] + f" of {len(REVERB_PARAMETERS)} parameters"
     is_known = rows["speaker1"] != ""
     same = rows[is_known & (rows["speaker1"] == rows["speaker2"])]
     tables = [
@@ -134,8 +136,8 @@ def check_metadata(rows):
             "partly filled",
             partly,
             "",
-            "all three reverberation files (indoors) or none (outdoors)",
-            n_reverbs[partly.index].astype(str) + " of 3",
+            "all files and parameters of the reverberation, or none",
+            filled[partly.index],
         ),
         findings("same speaker twice", same, "", "two", same["speaker1"]),
     ]

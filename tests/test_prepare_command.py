@@ -1,0 +1,189 @@
+"""The preparation as a process: its command, kills, time and memory.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import prepare_polsess as module
+import pytest
+from prepare_polsess import prepare_polsess
+from tiny_corpus import (
+    FOLDERS,
+    make_corpus,
+    metadata_path,
+    read_all,
+    wav_path,
+    write_metadata,
+)
+
+SCRIPT = Path(module.__file__)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A corpus of 4 + 2 + 2 mixtures, and its rows."""
+    return tmp_path / "Tiny", make_corpus(tmp_path / "Tiny", seconds=0.1)
+
+
+# A preparation that kills itself at the n-th call of a function.
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {folder!r})
+from pathlib import Path
+import prepare_polsess
+from audit import headers
+def kill_at(owner, name, number):
+    real, calls = getattr(owner, name), []
+    def function(*arguments):
+        calls.append(1)
+        if len(calls) > number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments)
+    setattr(owner, name, function)
+kill_at({owner}, {name!r}, {number})
+prepare_polsess.prepare_polsess({root!r}, {save!r})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "owner, name, number",
+    [
+        ("headers", "_read_header", 9),
+        ("Path", "write_bytes", 5),
+        ("os", "replace", 7),
+    ],
+)
+def test_a_killed_preparation_leaves_whole_files(
+    corpus, tmp_path, owner, name, number
+):
+    root, _ = corpus
+    save = tmp_path / "save"
+    script = KILLED.format(
+        folder=str(SCRIPT.parent),
+        owner=owner,
+        name=name,
+        number=number,
+        root=str(root),
+        save=str(save),
+    )
+    process = subprocess.run([sys.executable, "-c", script], timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    prepare_polsess(root, tmp_path / "whole")
+    whole = read_all(tmp_path / "whole")
+    left = [path for path in save.glob("*") if path.is_file()]
+    assert len(left) == (number if name == "replace" else 0)
+    for path in left:
+        assert path.read_bytes() == whole[path.name]
+    # What it left behind is old by the time of the next preparation.
+    for folder in save.glob(".prepare_*"):
+        os.utime(folder, (0, 0))
+    prepare_polsess(root, save)
+    assert read_all(save) == whole
+
+
+@pytest.mark.slow
+def test_command(corpus, tmp_path):
+    root, rows = corpus
+    wav_path(root, rows["train"][0], "sceneFile").unlink()
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--save_folder",
+        str(tmp_path / "s"),
+    ]
+    environment = {**os.environ, "POLSESS_DATA_ROOT": str(root)}
+    process = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert process.returncode == 1
+    assert "missing file: 1" in process.stderr
+    assert "Traceback" not in process.stderr
+    command += ["--data_folder", str(root), "--splits", "train", "test"]
+    command += ["--audit", "full", "--on_bad_rows", "skip"]
+    process = subprocess.run(
+        command, capture_output=True, text=True, timeout=60
+    )
+    assert process.returncode == 0, process.stderr
+    assert "train outdoor: 2 mixtures, 0.00 hours" in process.stderr
+    assert "1 mixtures left out" in process.stderr
+    record = json.loads((tmp_path / "s" / "prepare.json").read_text())
+    assert sorted(record) == ["test", "train"]
+
+
+# 128,000 rows without audio: seconds and resident memory in a fresh process.
+SCALE = """
+import resource, sys, time
+sys.path.insert(0, {folder!r})
+from prepare_polsess import prepare_polsess
+start = time.time()
+prepare_polsess({root!r}, {save!r}, ["train"], audit="none")
+unit = 2**30 if sys.platform == "darwin" else 2**20
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+print(time.time() - start, peak)
+"""
+
+
+# What a loader worker of the training holds, and a shuffled epoch over it.
+TRAINING = """
+import resource, sys, time
+sys.path.insert(0, {folder!r} + "/separation")
+from manifests import EpochSampler, load_mixtures
+from mixer import Mixer
+from mmipc import default_variants
+from speechbrain.dataio.dataset import DynamicItemDataset
+start = time.time()
+variants = default_variants("SB")
+rows = load_mixtures({save!r}, "train", variants, {root!r}, 8000)
+mixer = Mixer("SB", variants, 1, 8000)
+dataset = DynamicItemDataset(rows)
+dataset.add_dynamic_item(mixer, Mixer.takes, Mixer.provides)
+assert len(dataset) == len(list(EpochSampler(rows, mixer))) == 128000
+unit = 2**30 if sys.platform == "darwin" else 2**20
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+print(time.time() - start, peak)
+"""
+
+
+def run_measured(script):
+    """Runs a script that prints seconds and GiB; returns the GiB."""
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr
+    seconds, peak_gib = map(float, process.stdout.split())
+    print(f"{seconds:.1f} s, {peak_gib:.2f} GiB")
+    return peak_gib
+
+
+@pytest.mark.slow
+def test_128000_mixtures_fit_into_memory(tmp_path):
+    root = tmp_path / "Tiny"
+    rows = make_corpus(root, {"train": (1, 1)}, seconds=0.1)["train"]
+    for number in range(128000 - 2):
+        row = dict(rows[number % 2])
+        for column in FOLDERS:
+            row[column] = row[column] and f"{number:06d}{row[column]}"
+        row["speech1OryginalPath"] = f"C:\\emu\\SES{number % 500:04d}\\1.wav"
+        rows.append(row)
+    write_metadata(metadata_path(root, "train"), rows)
+    paths = {
+        "folder": str(SCRIPT.parent),
+        "root": str(root),
+        "save": str(tmp_path / "save"),
+    }
+    assert run_measured(SCALE.format(**paths)) < 2
+    for variant, size in (("SER", 64000), ("E", 64000), ("C", 128000)):
+        with open(tmp_path / "save" / f"train_{variant}.csv") as file:
+            assert sum(1 for _ in file) == size + 1
+    assert run_measured(TRAINING.format(**paths)) < 2
