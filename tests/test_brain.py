@@ -36,7 +36,7 @@ def brain(tmp_path):
         checkpointer=hparams["checkpointer"],
     )
     made.init_optimizers()
-    made.train_loss = -1.0
+    made.train_stats = {"n": 8, "loss": -1.0}
     return made
 
 
@@ -95,7 +95,7 @@ def test_learning_rate_falls_only_when_validation_gets_worse(brain):
 def test_log_has_one_readable_line_per_epoch(brain, tmp_path):
     validate(brain, 1, {"S": 2.0, "R": 4.0})
     assert (tmp_path / "train_log.txt").read_text() == (
-        "epoch: 1, lr: 1.00e-03 - train loss: -1.00e+00 - valid SI-SDRi: 3.00,"
+        "epoch: 1, lr: 1.00e-03 - train n: 8, train loss: -1.00e+00 - valid SI-SDRi: 3.00,"
         " valid +-: 0.00e+00, valid n: 120, valid failures: 0\n"
     )
 
@@ -188,4 +188,11 @@ def test_train_loss_leaves_out_what_was_skipped(brain):
     batch = batch_of(torch.randn(100), torch.randn(100, 1))
     brain.compute_objectives(torch.randn(1, 100, 1), batch, sb.Stage.TRAIN)
     brain.on_stage_end(sb.Stage.TRAIN, 0.0, 1)
-    assert brain.train_loss == 2.0
+    assert brain.train_stats == {"n": 2, "loss": 2.0}
+
+
+def test_train_loss_of_nothing_is_left_out(brain):
+    """A run resumed behind the last batch of an epoch trains on nothing."""
+    brain.on_stage_start(sb.Stage.TRAIN, 1)
+    brain.on_stage_end(sb.Stage.TRAIN, 0.0, 1)
+    assert brain.train_stats == {"n": 0}

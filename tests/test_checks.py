@@ -4,12 +4,9 @@ import logging
 from types import SimpleNamespace
 
 import pytest
-from checks import (
-    check_checkpoint,
-    check_hparams,
-    supported_accumulation,
-    supported_precision,
-)
+from checkpoints import check_checkpoint
+from checks import check_hparams
+from options import supported_accumulation, supported_options
 from recipe import hparams_of
 
 from speechbrain.utils.checkpoints import Checkpointer
@@ -31,6 +28,12 @@ def check(overrides, **options):
         ({"data_folder": "/no/such/folder"}, "/no/such/folder .*--data_folder"),
         ({"variants": ["SER", "SRE"]}, "variants: 'SRE' is none .* meant"),
         ({"test_variants": ["ser"]}, "test_variants: 'ser'"),
+        ({"valid_variants": ["C"]}, "valid_variants: ES needs one besides C"),
+        (
+            {"skip_prep": None},
+            "skip_prep: .* found None; write --skip_prep=True",
+        ),
+        ({"causal": "yes"}, "causal: expected True or False, found 'yes'"),
         ({"valid_variants": []}, "valid_variants: expected a list"),
         ({"variants": "SER"}, "variants: expected a list"),
         ({"causal": True}, "norm_type=cLN"),
@@ -94,7 +97,7 @@ def precisions(caplog, hparams, **options):
     """What Brain would use, and whether a fall back was logged."""
     options = RunOptions.from_dictionary(options)
     with caplog.at_level(logging.WARNING):
-        options = supported_precision(hparams, options)
+        options = supported_options(hparams, options)
     used = [
         options[key] if key in options.overridden_args else hparams[key]
         for key in ("precision", "eval_precision")
@@ -125,6 +128,23 @@ def test_a_gpu_keeps_fp16(caplog):
     hparams = {"precision": "fp16", "eval_precision": "fp32"}
     found = precisions(caplog, hparams, device="cuda:0")
     assert found == (["fp16", "fp32"], 0)
+
+
+@pytest.mark.parametrize(
+    "given, minutes",
+    [
+        ({}, 10),
+        ({"ckpt_interval_steps": 5}, 0),
+        ({"ckpt_interval_minutes": 3}, 3),
+    ],
+)
+def test_steps_between_checkpoints_replace_minutes(given, minutes):
+    hparams = {"precision": "fp32", "ckpt_interval_minutes": 10}
+    options = RunOptions.from_dictionary({"device": "cpu", **given})
+    options = supported_options(hparams, options)
+    key = "ckpt_interval_minutes"
+    used = options[key] if key in options.overridden_args else hparams[key]
+    assert used == minutes
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,14 @@ def test_stoi_of_too_little_speech_is_a_failure_not_a_number():
         METRICS["stoi"](reference, reference, 8000)
 
 
+def test_stoi_of_a_silent_reference_is_a_failure(speech):
+    estimate, reference, sample_rate = speech
+    silent = np.zeros_like(reference)
+    assert pystoi.stoi(silent, estimate, sample_rate) == 0
+    with pytest.raises(ValueError, match="silent reference"):
+        METRICS["stoi"](estimate, silent, sample_rate)
+
+
 def test_nan_estimate_is_a_failure():
     reference = np.random.default_rng(0).standard_normal((8000, 1))
     estimate = np.full_like(reference, np.nan)

@@ -206,7 +206,7 @@ def test_defect_stops_or_is_skipped(
         prepare_polsess(root, tmp_path / "save")
     message = str(caught.value)
     line = 5 if spoil is cut_row else 2
-    assert message.startswith("1 errors")
+    assert message.startswith("errors in the corpus: 1,")
     assert f"{check}: 1\n" in message
     assert found in message
     assert f"train/corpus_Tiny_train_final.csv row {line}: " in message

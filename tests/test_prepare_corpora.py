@@ -34,7 +34,7 @@ def test_all_errors_are_reported_together(corpus, tmp_path):
     with pytest.raises(CorpusError) as caught:
         prepare_polsess(root, tmp_path / "save")
     message = str(caught.value)
-    assert message.startswith("4 errors")
+    assert message.startswith("errors in the corpus: 4,")
     for part in (
         "missing metadata: 1",
         "missing file: 2",
@@ -145,7 +145,7 @@ def test_errors_of_all_corpora_are_reported_together(corpus, tmp_path):
     with pytest.raises(CorpusError) as caught:
         prepare_polsess(folders, tmp_path / "save")
     message = str(caught.value)
-    assert message.startswith("7 errors")
+    assert message.startswith("errors in the corpus: 7,")
     for part in (
         "missing corpus: 3\n",
         f"{tmp_path / 'nowhere'}: expected a folder, found none",
@@ -182,8 +182,8 @@ def test_parent_of_corpora_names_them(tmp_path):
         make_corpus(tmp_path / name, {"test": (1, 1)}, seconds=0.1)
     with pytest.raises(CorpusError) as caught:
         prepare_polsess(tmp_path, tmp_path / "save")
-    expected = f"{tmp_path / 'PolSESS_C_in'} {tmp_path / 'PolSESS_C_out'}"
-    assert f"--data_folder {expected}" in str(caught.value)
+    expected = f"{tmp_path / 'PolSESS_C_in'}, {tmp_path / 'PolSESS_C_out'}"
+    assert f"pass them as [{expected}]" in str(caught.value)
 
 
 def test_folder_that_is_a_link_out_of_the_corpus_stops(corpus, tmp_path):

@@ -161,3 +161,15 @@ def test_quick_audit_samples_200_mixtures_per_split(tmp_path):
     for audit, count in (("quick", 200), ("full", 203)):
         with pytest.raises(CorpusError, match=f"infinite samples: {count}"):
             prepare_polsess(root, tmp_path / "save", "test", audit=audit)
+
+
+def test_a_row_of_another_subset_is_listed(tmp_path):
+    root = tmp_path / "Tiny"
+    rows = make_corpus(root)["test"]
+    rows[0]["subset"] = "train"
+    write_metadata(metadata_path(root, "test"), rows)
+    prepare_polsess(root, tmp_path / "save", ["test"])
+    found = read_csv(tmp_path / "save/audit.csv")
+    assert [(f["check"], f["expected"], f["found"]) for f in found] == [
+        ("other subset", "test", "train")
+    ]

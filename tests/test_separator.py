@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
+from checkpoints import load_weights
 from recipe import HPARAMS, hparams_of
-from separator import Separator, load_weights, stabilise_norms
+from separator import Separator, stabilise_norms
 
 from speechbrain.inference.separation import SepformerSeparation
 from speechbrain.lobes.models.conv_tasnet import (

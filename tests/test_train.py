@@ -1,6 +1,7 @@
 """The documented commands as subprocesses, on the sample corpus."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -227,6 +228,28 @@ def test_resume_after_an_epoch_gives_the_undisturbed_model(tmp_path):
         for name in ("parts", "whole")
     ]
     assert scores[0] == scores[1]
+
+
+def test_a_checkpoint_cut_off_by_a_kill_is_set_aside(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    scores = (run / "test_scores.csv").read_bytes()
+    newest = sorted((run / "save").glob("CKPT+*"))[-1]
+    for number, part in enumerate(("masknet", "optimizer", "encoder")):
+        broken = newest.with_name(f"CKPT+2099-01-0{number + 1}+00-00-00+00")
+        shutil.copytree(newest, broken)
+        meta = broken / "CKPT.yaml"
+        meta.write_text(
+            re.sub("unixtime: .*", "unixtime: 9.9e9", meta.read_text())
+        )
+        file = broken / f"{part}.ckpt"
+        if number == 2:
+            file.unlink()
+        else:
+            file.write_bytes(file.read_bytes()[: number * 100])
+    output = succeed(run)
+    assert output.count("was not written to its end") == 3
+    assert len(list((run / "save").glob("BROKEN+2099*"))) == 3
+    assert (run / "test_scores.csv").read_bytes() == scores
 
 
 def test_workers_do_not_change_the_model(tmp_path):

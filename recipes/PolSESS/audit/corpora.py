@@ -120,7 +120,7 @@ def _find_defect(root):
     corpora = [str(f) for f in sorted(root.iterdir()) if _holds_subsets(f)]
     found = "none"
     if corpora:
-        found = f"corpora: pass --data_folder {' '.join(corpora)}"
+        found = f"corpora below it: pass them as [{', '.join(corpora)}]"
     return "no subsets", "folders train, val, test", found
 
 

@@ -105,7 +105,7 @@ def report(table, path):
     message : str
         The number of each kind and the first five of them.
     """
-    lines = [f"{len(table)} errors in the corpus, all listed in {path}"]
+    lines = [f"errors in the corpus: {len(table)}, all listed in {path}"]
     for check, group in table.groupby("check", sort=False):
         lines.append(f"{check}: {len(group)}")
         for row in group.head(SHOWN_PER_CHECK).itertuples():

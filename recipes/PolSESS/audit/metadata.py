@@ -35,6 +35,7 @@ REVERB_PARAMETERS = (
 
 # Other columns that are read: manifest (or internal) column -> metadata.
 VALUES = {
+    "subset": "subset",
     "ssr_db": "SSR",
     "scene_class": "sceneClass",
     "event_class": "eventClass",

@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 
-from audit.corpora import UNUSABLE
+from audit.corpora import SUBSETS, UNUSABLE
 from audit.findings import corpus_finding, erroneous, findings, tabulate
 from audit.headers import check_headers, inspect_file, leaves_corpus
 from audit.metadata import FILES, REVERB_PARAMETERS, REVERBS
@@ -121,6 +121,8 @@ def check_metadata(rows):
         Findings.
     """
     cut = rows[rows["n_cells"] != ""]
+    subset = rows["split"].map(SUBSETS)
+    moved = rows[rows["subset"] != subset]
     n_reverbs = (rows[list(REVERBS)] != "").sum(axis=1)
     n_filled = n_reverbs + rows["n_parameters"].astype(int)
     n_columns = len(REVERBS) + len(REVERB_PARAMETERS)
@@ -140,6 +142,9 @@ def check_metadata(rows):
             filled[partly.index],
         ),
         findings("same speaker twice", same, "", "two", same["speaker1"]),
+        findings(
+            "other subset", moved, "", subset[moved.index], moved["subset"]
+        ),
     ]
     for column in TEXTS:
         odd = rows[rows[column].str.contains(UNUSABLE)]

@@ -5,14 +5,12 @@ Authors
 """
 
 import difflib
-import math
 import os
-from dataclasses import replace
 
 from metrics import METRICS, SAMPLE_RATES
 from mmipc import VARIANTS, check_task, counts_in_means, num_outputs
+from options import option_value
 
-from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -44,102 +42,9 @@ def check_hparams(hparams, run_opts):
         )
 
 
-def supported_precision(hparams, run_opts):
-    """Falls back to fp32 where there is no CUDA GPU for fp16, and says so.
-
-    Arguments
-    ---------
-    hparams : dict
-        The loaded YAML.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        Run options of the command line.
-
-    Returns
-    -------
-    speechbrain.utils.run_opts.RunOptions
-        The run options, which have the last word, with the precisions to use.
-    """
-    device = _option("device", hparams, run_opts) or infer_device()
-    replaced = {}
-    for key in ("precision", "eval_precision"):
-        fp16 = _option(key, hparams, run_opts) == "fp16"
-        # Brain refuses it on a CPU; elsewhere it would not scale the loss.
-        if fp16 and not device.startswith("cuda"):
-            logger.warning(
-                f"{key}: fp16 needs a CUDA GPU, fp32 is used on {device}"
-            )
-            replaced[key] = "fp32"
-    return _with_options(run_opts, replaced)
-
-
-def supported_accumulation(hparams, run_opts):
-    """Shortens gradient accumulation to what an epoch of a tiny corpus has.
-
-    SpeechBrain makes a step at every grad_accumulation_factor-th batch of an
-    epoch; with fewer batches it would never make one, without a word.
-
-    Arguments
-    ---------
-    hparams : dict
-        The loaded YAML, with the sampler of the training set if there is one.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        Run options of the command line.
-
-    Returns
-    -------
-    speechbrain.utils.run_opts.RunOptions
-        The run options with the factor to use.
-    """
-    sampler = hparams["train_loader_kwargs"].get("sampler")
-    if sampler is None:
-        return run_opts
-    key, mixtures = "grad_accumulation_factor", sampler.shortest
-    factor = _option(key, hparams, run_opts)
-    processes = int(os.environ.get("WORLD_SIZE", 1))
-    batches = math.ceil(mixtures / processes / hparams["batch_size"])
-    if batches >= factor:
-        return run_opts
-    logger.warning(
-        f"{key}: {mixtures} mixtures make {batches} batches an epoch, so "
-        f"gradients are accumulated over {batches} batches, not {factor}"
-    )
-    return _with_options(run_opts, {key: batches})
-
-
-def check_checkpoint(hparams):
-    """Refuses to test a model that was neither trained nor loaded.
-
-    Raises ValueError when no checkpoint of a whole epoch is at hand:
-    SpeechBrain would test the random weights without a word.
-
-    Arguments
-    ---------
-    hparams : dict
-        The loaded YAML.
-    """
-    best = hparams["checkpointer"].find_checkpoint(max_key="si_sdri")
-    if best is None and not hparams["init_from"]:
-        raise ValueError(
-            f"{hparams['save_folder']}: expected a checkpoint to test, found "
-            "none; train first, or name the run with --output_folder, or "
-            "load weights with --init_from"
-        )
-
-
-def _option(key, hparams, run_opts):
-    """A run option by SpeechBrain's order: command line, YAML, default."""
-    if key in run_opts.overridden_args:
-        return run_opts[key]
-    return hparams.get(key, run_opts[key])
-
-
-def _with_options(run_opts, replaced):
-    """The run options with others, which then have the last word."""
-    overridden = {*run_opts.overridden_args, *replaced}
-    return replace(run_opts, **replaced, overridden_args=overridden)
-
-
 def _data_errors(hparams):
+    if not isinstance(hparams["skip_prep"], bool):
+        yield _not_bool("skip_prep", hparams)
     folders = hparams["data_folder"]
     if not folders:
         yield (
@@ -179,6 +84,8 @@ def _variant_errors(hparams):
         if not isinstance(stage["epoch"], int) or stage["epoch"] < 1:
             yield f"{key}.epoch: expected 1, 2, ..., found {stage['epoch']!r}"
         lists[f"{key}.variants"] = stage["variants"]
+    if not any(counts_in_means(v, task) for v in lists["valid_variants"] or []):
+        yield f"valid_variants: {task} needs one besides C to select a model"
     for key, variants in lists.items():
         if not isinstance(variants, list) or not variants:
             yield (
@@ -203,6 +110,13 @@ def _variant_errors(hparams):
             )
 
 
+def _not_bool(key, hparams):
+    return (
+        f"{key}: expected True or False, found {hparams[key]!r}; "
+        f"write --{key}=True"
+    )
+
+
 def _model_errors(hparams):
     outputs = num_outputs(hparams["task"])
     if hparams["num_spks"] != outputs:
@@ -217,7 +131,9 @@ def _model_errors(hparams):
             f"expected {kernel_size // 2} for kernel_size {kernel_size}, "
             f"found {stride}"
         )
-    if hparams["causal"] and hparams["norm_type"] == "gLN":
+    if not isinstance(hparams["causal"], bool):
+        yield _not_bool("causal", hparams)
+    elif hparams["causal"] and hparams["norm_type"] == "gLN":
         yield (
             "causal: gLN averages over the whole mixture, which is not causal; "
             "use --norm_type=cLN"
@@ -226,10 +142,10 @@ def _model_errors(hparams):
 
 def _training_errors(hparams, run_opts):
     for key in ("precision", "eval_precision"):
-        value = _option(key, hparams, run_opts)
+        value = option_value(key, hparams, run_opts)
         if value not in PRECISIONS:
             yield f"{key}: expected one of {PRECISIONS}, found {value!r}"
-    if _option("max_grad_norm", hparams, run_opts) <= 0:
+    if option_value("max_grad_norm", hparams, run_opts) <= 0:
         yield (
             "max_grad_norm: SpeechBrain reverses the gradients when it is "
             "negative; to switch clipping off use 1e9"

@@ -85,9 +85,9 @@ def stoi(estimate, reference, sample_rate):
     """Short-time objective intelligibility.
 
     C. Taal et al., "An algorithm for intelligibility prediction of
-    time-frequency weighted noisy speech", TASLP 2011. Raises RuntimeWarning
-    where the reference has too little speech: ``pystoi`` then warns and returns
-    a number without meaning.
+    time-frequency weighted noisy speech", TASLP 2011. Where the reference is
+    silent or has too little speech, ``pystoi`` returns a number without meaning:
+    raises ValueError or RuntimeWarning.
 
     Arguments
     ---------
@@ -103,6 +103,8 @@ def stoi(estimate, reference, sample_rate):
     float
         At most 1, higher is better.
     """
+    if not np.any(reference):
+        raise ValueError("silent reference")
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         return float(pystoi_stoi(reference, estimate, sample_rate))

@@ -6,8 +6,6 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import os
-
 import torch
 import torch.nn.functional as F
 
@@ -16,7 +14,6 @@ from speechbrain.lobes.models.conv_tasnet import (
     ChannelwiseLayerNorm,
     GlobalLayerNorm,
 )
-from speechbrain.utils.checkpoints import Checkpointer
 
 
 class _Float32Statistics:
@@ -197,45 +194,3 @@ class Separator(torch.nn.Module):
         decoded = self.decoder(masked.flatten(0, 1)).reshape(sources, batch, -1)
         decoded = F.pad(decoded, (0, time - decoded.shape[-1]))
         return decoded.permute(1, 2, 0)
-
-
-def _checkpoint_folder(path):
-    """The folder of the checkpoint that a path stands for."""
-    if os.path.isfile(os.path.join(path, "encoder.ckpt")):
-        return path
-    for folder in (path, os.path.join(path, "save")):
-        if os.path.isdir(folder):
-            best = Checkpointer(folder).find_checkpoint(max_key="si_sdri")
-            if best is not None:
-                return str(best.path)
-    raise ValueError(
-        f"init_from: {path} is neither a checkpoint nor the folder of a run "
-        "with one"
-    )
-
-
-def load_weights(separator, path):
-    """Loads the weights of a trained separator, for fine-tuning or testing.
-
-    Raises ValueError when there is no checkpoint, or one of another model.
-
-    Arguments
-    ---------
-    separator : Separator
-        Changed in place.
-    path : str
-        A checkpoint (``CKPT+...``), or the output folder or save folder of a
-        run, from which the checkpoint with the best validation SI-SDRi is
-        taken.
-    """
-    folder = _checkpoint_folder(str(path))
-    for part in ("encoder", "masknet", "decoder"):
-        file = os.path.join(folder, f"{part}.ckpt")
-        weights = torch.load(file, map_location="cpu", weights_only=True)
-        try:
-            getattr(separator, part).load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(
-                f"init_from: {file} belongs to a model of another size or "
-                f"number of outputs: {error}"
-            ) from error

@@ -20,20 +20,20 @@ import sys
 import numpy as np
 import pandas as pd
 import torch
-from checks import (
+from checkpoints import (
     check_checkpoint,
-    check_hparams,
-    supported_accumulation,
-    supported_precision,
+    load_weights,
+    set_aside_broken_checkpoints,
 )
+from checks import check_hparams
 from hyperpyyaml import load_hyperpyyaml
 from losses import best_permutation, pairwise_si_sdr
 from manifests import EpochSampler, load_mixtures, one_row_per_variant
 from mixer import Mixer
 from mmipc import VARIANTS, counts_in_means, source_names
+from options import supported_accumulation, supported_options
 from prepare_polsess import data_root, prepare_polsess
 from report import mean_interval, strata_of, to_markdown, write_report
-from separator import load_weights
 
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process, run_on_main
@@ -118,7 +118,10 @@ class SeparationBrain(sb.Brain):
             # Of the mixtures since the start or the last resume, without
             # those that Brain skipped. Its own stage_loss is a mean of means.
             losses = torch.cat([torch.empty(0), *self.train_losses])
-            self.train_loss = losses[losses.isfinite()].mean().item()
+            losses = losses[losses.isfinite()]
+            self.train_stats = {"n": len(losses)}
+            if len(losses):
+                self.train_stats["loss"] = losses.mean().item()
         elif stage == sb.Stage.VALID:
             self.end_of_validation(epoch)
         elif stage == sb.Stage.TEST and if_main_process():
@@ -155,7 +158,7 @@ class SeparationBrain(sb.Brain):
         sb.nnet.schedulers.update_learning_rate(self.optimizer, new_lr)
         self.hparams.train_logger.log_stats(
             stats_meta={"epoch": epoch, "lr": old_lr},
-            train_stats={"loss": self.train_loss},
+            train_stats=self.train_stats,
             valid_stats={
                 "SI-SDRi": float(si_sdri),
                 "+-": float(half_width),
@@ -238,7 +241,7 @@ if __name__ == "__main__":
         hyperparams_to_save=hparams_file,
         overrides=overrides,
     )
-    run_opts = supported_precision(hparams, run_opts)
+    run_opts = supported_options(hparams, run_opts)
 
     splits = ("test",) if run_opts.test_only else ("train", "valid", "test")
     run_on_main(
@@ -265,6 +268,7 @@ if __name__ == "__main__":
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
+    run_on_main(set_aside_broken_checkpoints, [hparams["save_folder"]])
     brain.fit(
         epoch_counter=hparams["epoch_counter"],
         train_set=datasets.get("train"),

@@ -1,0 +1,110 @@
+"""Run options that depend on the device or on the corpus.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import math
+import os
+from dataclasses import replace
+
+from speechbrain.utils.distributed import infer_device
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
+
+
+def option_value(key, hparams, run_opts):
+    """A run option by SpeechBrain's order: command line, YAML, default.
+
+    Arguments
+    ---------
+    key : str
+        Name of the run option.
+    hparams : dict
+        The loaded YAML.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        Run options of the command line.
+
+    Returns
+    -------
+    object
+        Its value.
+    """
+    if key in run_opts.overridden_args:
+        return run_opts[key]
+    return hparams.get(key, run_opts[key])
+
+
+def supported_options(hparams, run_opts):
+    """Replaces run options that do not go with the device or one another.
+
+    Without a CUDA GPU fp16 becomes fp32, and a line says so. A number of steps
+    between checkpoints replaces the YAML's number of minutes.
+
+    Arguments
+    ---------
+    hparams : dict
+        The loaded YAML.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        Run options of the command line.
+
+    Returns
+    -------
+    speechbrain.utils.run_opts.RunOptions
+        The run options to use; they have the last word over the YAML.
+    """
+    device = option_value("device", hparams, run_opts) or infer_device()
+    replaced = {}
+    interval = {"ckpt_interval_minutes", "ckpt_interval_steps"}
+    if interval & set(run_opts.overridden_args) == {"ckpt_interval_steps"}:
+        replaced["ckpt_interval_minutes"] = 0
+    for key in ("precision", "eval_precision"):
+        fp16 = option_value(key, hparams, run_opts) == "fp16"
+        # Brain refuses it on a CPU; elsewhere it would not scale the loss.
+        if fp16 and not device.startswith("cuda"):
+            logger.warning(
+                f"{key}: fp16 needs a CUDA GPU, fp32 is used on {device}"
+            )
+            replaced[key] = "fp32"
+    return _with_options(run_opts, replaced)
+
+
+def supported_accumulation(hparams, run_opts):
+    """Shortens gradient accumulation to what an epoch of a tiny corpus has.
+
+    SpeechBrain makes a step at every grad_accumulation_factor-th batch of an
+    epoch; with fewer batches it would never make one, without a word.
+
+    Arguments
+    ---------
+    hparams : dict
+        The loaded YAML, with the sampler of the training set if there is one.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        Run options of the command line.
+
+    Returns
+    -------
+    speechbrain.utils.run_opts.RunOptions
+        The run options with the factor to use.
+    """
+    sampler = hparams["train_loader_kwargs"].get("sampler")
+    if sampler is None:
+        return run_opts
+    key, mixtures = "grad_accumulation_factor", sampler.shortest
+    factor = option_value(key, hparams, run_opts)
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    batches = math.ceil(mixtures / processes / hparams["batch_size"])
+    if batches >= factor:
+        return run_opts
+    logger.warning(
+        f"{key}: {mixtures} mixtures make {batches} batches an epoch, so "
+        f"gradients are accumulated over {batches} batches, not {factor}"
+    )
+    return _with_options(run_opts, {key: batches})
+
+
+def _with_options(run_opts, replaced):
+    """The run options with others, which then have the last word."""
+    overridden = {*run_opts.overridden_args, *replaced}
+    return replace(run_opts, **replaced, overridden_args=overridden)
