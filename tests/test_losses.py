@@ -133,3 +133,15 @@ def test_loss_falls_under_gradient_descent():
         si_sdr_loss(estimate, reference).mean().backward()
         optimizer.step()
     assert si_sdr_loss(estimate, reference).item() < before - 20
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_estimate_that_is_not_a_number_does_not_decide_about_others(row):
+    scores = torch.tensor([[[5.0, 0, 1], [0, -200, 6], [2, 7, 0]]])
+    scores[0, row] = torch.nan
+    found, order = best_permutation(scores)
+    assert order.tolist() == [[0, 2, 1]]
+    best = torch.tensor([[5.0, 7, 6]])
+    best[0, order[0].tolist().index(row)] = torch.nan
+    assert torch.equal(found.isnan(), best.isnan())
+    assert torch.equal(found.nan_to_num(), best.nan_to_num())

@@ -113,7 +113,8 @@ def best_permutation(scores):
     )
     # [batch, permutation, source]
     assigned = scores[:, orders, torch.arange(sources, device=scores.device)]
-    best = assigned.mean(-1).argmax(-1)
+    # An estimate that is not a number must not decide about the others.
+    best = assigned.nan_to_num(nan=-1e4).mean(-1).argmax(-1)
     rows = torch.arange(len(scores), device=scores.device)
     return assigned[rows, best], orders[best]
 
