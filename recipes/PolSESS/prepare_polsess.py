@@ -46,7 +46,7 @@ from audit.listings import (
     report,
     to_csv,
 )
-from audit.metadata import FILES, read_rows
+from audit.metadata import FILES, read_all_columns, read_rows
 from audit.reuse import find_change, hash_inputs, replace_files
 from audit.rows import audit_rows
 
@@ -146,6 +146,13 @@ def prepare_polsess(
         replace_files(save_folder, listings, splits, {})
         raise CorpusError(report(stopping, save_folder / "audit.csv"))
     manifests = _make_manifests(rows[~is_bad], splits)
+    if "test" in splits:
+        # All that the corpus says of a mixture, to report scores by.
+        of_test = [source for source in sources if source.split == "test"]
+        table = read_all_columns(
+            of_test, rows[~is_bad & (rows["split"] == "test")]
+        )
+        manifests["test_metadata.csv"] = to_csv(table)
     replace_files(save_folder, {**listings, **manifests}, splits, inputs)
     log_totals(rows[~is_bad], rows[is_bad])
 

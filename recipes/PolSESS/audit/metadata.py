@@ -103,6 +103,42 @@ def read_rows(sources):
     return _add_derived_columns(rows), problems
 
 
+def read_all_columns(sources, rows):
+    """Reads every column of the metadata, for the rows that are used.
+
+    Arguments
+    ---------
+    sources : list of Source
+        What ``audit.corpora.locate`` found.
+    rows : pandas.DataFrame
+        From ``read_rows``; those to keep.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ID (a column of that name in the corpus gives way) and the columns as
+        they are in the corpus, all str, sorted by ID.
+    """
+    places = list(zip(rows["metadata"], rows["row"]))
+    ids = dict(zip(places, rows["ID"]))
+    records = []
+    for source in sources:
+        name = source.prefix + os.path.relpath(source.metadata, source.root)
+        (_, header), *lines = _read_csv(source.metadata)
+        for line, cells in lines:
+            place = (name, str(line))
+            if place in ids:
+                record = {"ID": ids[place]}
+                for column, cell in zip(header, cells):
+                    # The first of a name, as in read_rows.
+                    record.setdefault(column, cell)
+                records.append(record)
+    table = pd.DataFrame(records).fillna("")
+    table = table.mask(table.isin(EMPTY_CELLS), "")
+    table = table.drop(columns="", errors="ignore")
+    return table.sort_values("ID", kind="stable", ignore_index=True)
+
+
 def _read_csv(path):
     """Yields line number and cells, the header first."""
     with open(path, newline="", **_encoding_of(path)) as file:
