@@ -1,131 +1,95 @@
-"""Tables: means, intervals and counts with known answers."""
+"""The command that writes the tables of a run again.
 
-import numpy as np
+Authors
+ * The PolSESS recipe team 2026
+"""
+
 import pandas as pd
 import pytest
-from report import mean_interval, summarise, to_markdown, write_report
-from scipy import stats
+from report import main, to_csv, write_tables
 
 
-def scores_of(rows):
-    """Rows (ID, variant, setting, source, si_sdr, si_sdr_mix)."""
-    names = ["ID", "variant", "setting", "source", "si_sdr", "si_sdr_mix"]
-    scores = pd.DataFrame(rows, columns=names)
-    scores["si_sdri"] = scores["si_sdr"] - scores["si_sdr_mix"]
-    return scores
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run that was tested on three mixtures."""
+    scores = pd.DataFrame({"ID": ["a", "b", "c"], "variant": "S"})
+    scores = scores.assign(setting="outdoor", source="s1", si_sdr=[1, 2, 6])
+    scores = scores.assign(si_sdr_mix=0.5, si_sdri=scores["si_sdr"] - 0.5)
+    (tmp_path / "run" / "save").mkdir(parents=True)
+    write_tables({"test_scores.csv": to_csv(scores)}, tmp_path / "run")
+    manifest = pd.DataFrame({"ID": ["a", "b", "c"], "ssr_db": [-5, 0, -5]})
+    metadata = pd.DataFrame({"ID": ["a", "b", "c"], "SSR": [-5, 0, -5]})
+    for name, table in (("S", manifest), ("metadata", metadata)):
+        path = tmp_path / "run" / "save" / f"test_{name}.csv"
+        table.to_csv(path, index=False)
+    return tmp_path / "run"
 
 
-def rows_of(values, setting="indoor"):
-    """One row a mixture."""
-    ids = [f"{setting}{number}" for number in range(len(values))]
-    return pd.DataFrame({"ID": ids, "setting": setting, "x": values})
+def test_tables_are_written_into_the_run(run, capsys):
+    arguments = ["tables", str(run), "--strata", "SSR", "setting", "--latex"]
+    assert main(arguments) == 0
+    assert {path.name for path in run.iterdir()} == {
+        "save",
+        "test_scores.csv",
+        "test_summary.csv",
+        "test_summary.md",
+        "test_summary.tex",
+        "test_strata.csv",
+        "test_strata.md",
+    }
+    strata = pd.read_csv(run / "test_strata.csv")
+    assert strata["value"].tolist() == ["-5", "0", "outdoor"]
+    assert strata["n"].tolist() == [2, 1, 3]
+    assert strata["si_sdr_mean"].tolist() == [3.5, 2, 3]
+    printed = capsys.readouterr()
+    assert (run / "test_summary.md").read_text() in printed.out
+    assert (run / "test_strata.md").read_text() in printed.out
+    assert printed.err == ""
 
 
-def test_interval_of_one_variant_is_students():
-    values = np.random.default_rng(0).standard_normal(30)
-    rows = rows_of(values)
-    mean, half_width = mean_interval(rows, "x", pd.Series("a", rows.index))
-    low, high = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
-    assert mean == pytest.approx(values.mean())
-    assert (mean - half_width, mean + half_width) == pytest.approx((low, high))
-
-
-def test_rows_of_one_mixture_are_not_independent():
-    """Saying everything twice must not narrow the interval."""
-    values = np.random.default_rng(0).standard_normal(20)
-    rows = rows_of(values)
-    twice = pd.concat([rows, rows], ignore_index=True)
-    assert mean_interval(
-        twice, "x", pd.Series("a", twice.index)
-    ) == pytest.approx(mean_interval(rows, "x", pd.Series("a", rows.index)))
-
-
-@pytest.mark.parametrize("indoor, outdoor", [(40, 0), (4, 4), (30, 6)])
-def test_macro_interval_covers_as_it_should(indoor, outdoor):
-    """95 % intervals over simulated corpora with a known mean."""
-    generator = np.random.default_rng(0)
-    covered = 0
-    for _ in range(1000):
-        parts = []
-        for setting, count, variants in (
-            ("indoor", indoor, {"SR": 1.0, "ER": 2.0}),
-            ("outdoor", outdoor, {"S": 4.0, "E": 5.0}),
-        ):
-            if count:
-                mixture = generator.standard_normal(count)
-                for variant, offset in variants.items():
-                    noise = generator.standard_normal(count)
-                    rows = rows_of(offset + mixture + noise, setting)
-                    parts.append(rows.assign(variant=variant))
-        rows = pd.concat(parts, ignore_index=True)
-        mean, half_width = mean_interval(rows, "x", rows["variant"])
-        covered += abs(mean - (3.0 if outdoor else 1.5)) <= half_width
-    # 950 +- 4 standard deviations of 7; few degrees of freedom, equally
-    # shared or not, make it a little wider than needed or narrower
-    assert 915 <= covered <= 980
-
-
-def test_interval_of_one_mixture_is_unknown():
-    rows = pd.concat([rows_of([1.0, 2.0]), rows_of([5.0], "outdoor")])
-    mean, half_width = mean_interval(rows, "x", rows["setting"])
-    assert mean == 3.25 and np.isnan(half_width)
-
-
-def test_macro_and_micro_mean_and_c_by_setting():
-    scores = scores_of(
-        [
-            ("a", "SER", "indoor", "s1", 1.0, 0.0),
-            ("b", "SER", "indoor", "s1", 3.0, 0.0),
-            ("a", "C", "indoor", "s1", 10.0, 0.0),
-            ("c", "C", "outdoor", "s1", 30.0, 0.0),
-        ]
+def test_tables_can_go_elsewhere(run, tmp_path):
+    (tmp_path / "paper").mkdir()
+    output = ["--output_folder", str(tmp_path / "paper")]
+    saved = ["--save_folder", str(run / "save")]
+    assert (
+        main(["tables", str(run), *output, *saved, "--strata", "ssr_db"]) == 0
     )
-    table = summarise(scores, ["C", "SER", "S"], "SB").set_index(
-        ["variant", "setting"]
-    )
-    assert table.loc[("SER", "indoor"), "si_sdr_mean"] == 2
-    assert table.loc[("C", "indoor"), "si_sdr_mean"] == 10
-    assert table.loc[("C", "outdoor"), "si_sdr_mean"] == 30
-    assert table.loc[("macro mean", ""), "si_sdr_mean"] == 14
-    assert table.loc[("micro mean", ""), "si_sdr_mean"] == 11
-    assert list(table["n"]) == [2, 0, 1, 1, 4, 4]
-    assert table.loc[("macro mean", ""), "mixtures"] == 3
-    # S was asked for and no mixture has it: reported, not 0
-    assert np.isnan(table.loc[("S", ""), "si_sdr_mean"])
+    assert (tmp_path / "paper" / "test_strata.csv").is_file()
+    assert {path.name for path in run.iterdir()} == {"save", "test_scores.csv"}
 
 
-@pytest.mark.parametrize("task", ["ES", "EB"])
-def test_c_is_no_part_of_the_mean_of_enhancement(task):
-    scores = scores_of(
-        [
-            ("a", "SER", "indoor", "s1", 1.0, 0.0),
-            ("a", "C", "indoor", "s1", 60.0, 60.0),
-        ]
-    )
-    table = summarise(scores, ["SER", "C"], task).set_index("variant")
-    assert table.loc["C", "si_sdr_mean"] == 60
-    assert table.loc["macro mean", "si_sdr_mean"] == 1
-    assert table.loc["micro mean", "n"] == 1
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["{run}", "--strata", "decay"], "'decay' is no column of the scores"),
+        (
+            ["{run}", "--strata", "SSR", "--save_folder", "{run}/no"],
+            "test_S.csv is missing",
+        ),
+        (["{run}/no"], "test_scores.csv is missing; test the run first"),
+        (["{run}", "--output_folder", "{run}/no"], "No such file or directory"),
+    ],
+)
+def test_what_is_missing_is_said_without_a_traceback(
+    run, capsys, arguments, message
+):
+    assert main(["tables", *(a.format(run=run) for a in arguments)]) == 1
+    printed = capsys.readouterr()
+    assert message in printed.err and printed.out == ""
+    assert not (run / "test_summary.md").exists()
 
 
-def test_failures_are_counted_and_not_averaged(tmp_path):
-    scores = scores_of(
-        [
-            ("a", "S", "outdoor", "s1", 1.0, 0.0),
-            ("b", "S", "outdoor", "s1", np.nan, 0.0),
-            ("c", "S", "outdoor", "s1", 3.0, 0.0),
-        ]
-    )
-    table = write_report(scores, ["S"], "ES", tmp_path).set_index("variant")
-    assert table.loc["S", "n"] == 3
-    assert table.loc["S", "si_sdr_failures"] == 1
-    assert table.loc["S", "si_sdr_mean"] == 2
-    assert table.loc["S", "si_sdr_mix_failures"] == 0
-    lines = (tmp_path / "test_scores.csv").read_text().splitlines()
-    assert lines[0] == "ID,variant,setting,source,si_sdr,si_sdr_mix,si_sdri"
-    assert lines[2] == "b,S,outdoor,s1,,0.000000,"
-    markdown = (tmp_path / "test_summary.md").read_text()
-    assert markdown == to_markdown(table.reset_index())
-    assert "2.00 ± 12.71 (1 failed)" in markdown
-    written = pd.read_csv(tmp_path / "test_summary.csv")
-    assert list(written["variant"]) == ["S", "macro mean", "micro mean"]
+@pytest.mark.parametrize("arguments", [[], ["tables"], ["plot", "x"]])
+def test_unknown_commands_end_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_texts_are_replaced_as_a_whole(tmp_path):
+    write_tables({"a.md": "old", "b.md": "old"}, tmp_path)
+    with pytest.raises(TypeError):
+        write_tables({"a.md": "new", "b.md": None}, tmp_path)
+    assert (tmp_path / "a.md").read_text() == "new"
+    assert (tmp_path / "b.md").read_text() == "old"

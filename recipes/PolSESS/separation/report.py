@@ -1,188 +1,134 @@
-"""Tables of a test: a row per variant and the means, with confidence intervals.
+#!/usr/bin/env python3
+"""Reports of a test, and comparisons of several.
+
+train.py writes the report of its test stage. To write the tables of a run
+again, with other strata or for a paper:
+> python report.py tables RUN --strata decay scene_class --latex
+
+To compare runs that were tested on the same mixtures, each with the first:
+> python report.py compare RUN_A RUN_B --output comparison.csv
+
+A RUN is the output folder of a training.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
+import argparse
 import os
+import sys
 
-import numpy as np
-import pandas as pd
-from mmipc import VARIANTS, counts_in_means
-from scipy import stats
-
-LABELS = ("ID", "variant", "setting", "source")
+from compare import compare, readable
+from runs import read_scores, task_of, variants_of_test
+from strata import CAVEATS, stratify
+from tables import cells, score_names, summarise, to_markdown
 
 
-def mean_interval(rows, column, strata, confidence=0.95):
-    """Mean over strata of the means within them, with a confidence interval.
-
-    The variants and the sources of one mixture are not independent, so the
-    variance is computed from what each mixture contributes to the mean as a
-    whole (the linearised cluster estimator of survey statistics). Where there
-    are several strata, indoor and outdoor mixtures are separate samples.
+def write_tables(tables, output_folder):
+    """Writes texts into files, each complete or absent.
 
     Arguments
     ---------
-    rows : pd.DataFrame
-        Rows of test_scores.csv, with ``ID`` and ``setting``.
-    column : str
-        The score.
-    strata : pd.Series
-        Label of each row's stratum; one label for all gives the plain mean.
-    confidence : float
-        Level of the interval.
-
-    Returns
-    -------
-    mean : float
-        NaN without a row.
-    half_width : float
-        The interval is mean +- half_width; NaN with fewer than two mixtures
-        of a sample.
-
-    Example
-    -------
-    >>> rows = pd.DataFrame(
-    ...     {"ID": list("abcd"), "setting": "indoor", "x": [1.0, 2, 3, 6]}
-    ... )
-    >>> one = pd.Series("all", index=rows.index)
-    >>> [round(value, 3) for value in mean_interval(rows, "x", one)]
-    [3.0, 3.437]
+    tables : dict
+        File name -> text.
+    output_folder : str
+        Where to write.
     """
-    rows = rows[["ID", "setting", column]].assign(stratum=strata).dropna()
-    if rows.empty:
-        return np.nan, np.nan
-    group = rows.groupby("stratum")[column]
-    mean = float(group.mean().mean())
-    deviation = rows[column] - group.transform("mean")
-    share = deviation / group.transform("size") / group.ngroups
-    sample = rows["setting"] if group.ngroups > 1 else rows["stratum"]
-    by_mixture = share.groupby([sample, rows["ID"]]).sum()
-    mixtures = by_mixture.groupby(level=0).size()
-    if mixtures.min() < 2:
-        return mean, np.nan
-    squares = (by_mixture**2).groupby(level=0).sum()
-    error = np.sqrt((squares * mixtures / (mixtures - 1)).sum())
-    quantile = stats.t.ppf((1 + confidence) / 2, mixtures.sum() - len(mixtures))
-    return mean, float(quantile * error)
+    for name, text in tables.items():
+        path = os.path.join(output_folder, name)
+        with open(f"{path}.partial", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(f"{path}.partial", path)
 
 
-def strata_of(scores):
-    """The stratum of each row: its variant, C for indoor and outdoor apart.
+def to_csv(table):
+    """A table as text with comma-separated values.
 
     Arguments
     ---------
-    scores : pd.DataFrame
-        With ``variant`` and ``setting``.
-
-    Returns
-    -------
-    pd.Series
-        For instance SER, SE, C indoor.
-
-    Example
-    -------
-    >>> scores = pd.DataFrame(
-    ...     {"variant": ["S", "C"], "setting": ["outdoor", "outdoor"]}
-    ... )
-    >>> list(strata_of(scores))
-    ['S', 'C outdoor']
-    """
-    return scores["variant"].where(
-        scores["variant"] != "C", "C " + scores["setting"]
-    )
-
-
-def _row(name, setting, rows, strata, columns):
-    row = {"variant": name, "setting": setting, "n": len(rows)}
-    row["mixtures"] = rows["ID"].nunique()
-    for column in columns:
-        mean, half_width = mean_interval(rows, column, strata)
-        row[f"{column}_failures"] = int(rows[column].isna().sum())
-        row[f"{column}_mean"] = mean
-        row[f"{column}_ci_low"] = mean - half_width
-        row[f"{column}_ci_high"] = mean + half_width
-    return row
-
-
-def summarise(scores, variants, task):
-    """One row per variant and the means.
-
-    ``macro mean`` is the mean over the variants, each with the same weight;
-    ``micro mean`` the mean over all rows; see ``counts_in_means``.
-
-    Arguments
-    ---------
-    scores : pd.DataFrame
-        test_scores.csv.
-    variants : list of str
-        The variants that were to be tested; one without a mixture has n = 0.
-    task : str
-        ES, EB or SB.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns variant, setting, n (rows), mixtures, and for every score its
-        failures, mean and 95 % confidence interval.
-    """
-    columns = [c for c in scores.columns if c not in LABELS]
-    strata = strata_of(scores)
-    table = []
-    for variant in [v for v in VARIANTS if v in variants]:
-        rows = scores[scores["variant"] == variant]
-        settings = sorted(rows["setting"].unique()) if len(rows) else [""]
-        for setting in settings:
-            part = rows[rows["setting"] == setting]
-            table.append(
-                _row(variant, setting, part, strata[part.index], columns)
-            )
-    counts = scores["variant"].map(lambda v: counts_in_means(v, task))
-    part = scores[counts]
-    one = pd.Series("all", index=part.index)
-    table.append(_row("macro mean", "", part, strata[part.index], columns))
-    table.append(_row("micro mean", "", part, one, columns))
-    return pd.DataFrame(table)
-
-
-def to_markdown(summary):
-    """The summary as a Markdown table: mean and half-width of the interval.
-
-    Arguments
-    ---------
-    summary : pd.DataFrame
-        What ``summarise`` returns.
+    table : pd.DataFrame
+        Any.
 
     Returns
     -------
     str
-        A table; a score that failed for k of n rows is marked (k failed).
+        Numbers with six decimals (a p with four digits, however small), empty
+        where there are none.
     """
-    names = [c[: -len("_mean")] for c in summary if c.endswith("_mean")]
-    head = ["variant", "setting", "n"] + [
-        name.replace("_", " ") for name in names
-    ]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for _, row in summary.iterrows():
-        cells = [row["variant"], row["setting"], str(row["n"])]
-        for name in names:
-            digits = 3 if name.startswith("stoi") else 2
-            cell = "-"
-            if np.isfinite(row[f"{name}_mean"]):
-                half_width = row[f"{name}_ci_high"] - row[f"{name}_mean"]
-                cell = f"{row[f'{name}_mean']:.{digits}f}"
-                if np.isfinite(half_width):
-                    cell += f" ± {half_width:.{digits}f}"
-            if row[f"{name}_failures"]:
-                cell += f" ({row[f'{name}_failures']} failed)"
-            cells.append(cell)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    if "p_value" in table:
+        p_value = table["p_value"].map("{:.4g}".format, na_action="ignore")
+        table = table.assign(p_value=p_value)
+    return table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
-def write_report(scores, variants, task, output_folder):
-    """Writes test_scores.csv, test_summary.csv and test_summary.md.
+def summary_markdown(summary):
+    """The summary as two Markdown tables.
+
+    Arguments
+    ---------
+    summary : pd.DataFrame
+        What ``tables.summarise`` returns.
+
+    Returns
+    -------
+    str
+        Means with intervals and failures; medians and standard deviations.
+    """
+    return (
+        to_markdown(cells(summary, "mean"))
+        + "\nMean [95 % confidence interval]; n counts rows.\n\n"
+        + to_markdown(cells(summary, "median"))
+        + "\nMedian (standard deviation).\n"
+    )
+
+
+def strata_markdown(strata):
+    """The strata as a Markdown table each.
+
+    Arguments
+    ---------
+    strata : pd.DataFrame
+        What ``strata.stratify`` returns.
+
+    Returns
+    -------
+    str
+        With headings, caveats and marks where n is below 10.
+    """
+    if strata.empty:
+        return "There is no mixture that counts in a mean.\n"
+    parts = []
+    for name, table in strata.groupby("stratum", sort=False):
+        text = to_markdown(cells(table.drop(columns="stratum"), "mean"))
+        parts.append(f"## By {name}\n\n{text}")
+        if name in CAVEATS:
+            parts.append(f"{CAVEATS[name]}\n")
+    parts.append("Means over rows [95 % confidence interval]; few: n < 10.\n")
+    return "\n".join(parts)
+
+
+def summary_latex(summary):
+    """The summary as a LaTeX table, for the package booktabs.
+
+    Arguments
+    ---------
+    summary : pd.DataFrame
+        What ``tables.summarise`` returns.
+
+    Returns
+    -------
+    str
+        The tabular, without the scores of the mixtures.
+    """
+    text = cells(summary, "mean")
+    text = text[[column for column in text if not column.endswith(" mix")]]
+    return text.to_latex(index=False, escape=True)
+
+
+def make_tables(scores, variants, task, strata, save_folder, latex):
+    """All tables of a test.
+
+    Raises ValueError where a stratum is unknown, see ``strata.stratify``.
 
     Arguments
     ---------
@@ -192,27 +138,105 @@ def write_report(scores, variants, task, output_folder):
         The variants that were to be tested.
     task : str
         ES, EB or SB.
-    output_folder : str
-        Where to write.
+    strata : list of str
+        What to stratify by.
+    save_folder : str
+        Folder of the manifests.
+    latex : bool
+        Whether to make a LaTeX table too.
 
     Returns
     -------
-    pd.DataFrame
-        The summary.
+    summary : pd.DataFrame
+        See ``tables.summarise``.
+    by_strata : pd.DataFrame
+        See ``strata.stratify``.
+    texts : dict
+        File name -> text.
     """
     summary = summarise(scores, variants, task)
-    # The Markdown table comes last: where it stands, the test is complete.
-    for name, text in (
-        ("test_scores.csv", _to_csv(scores)),
-        ("test_summary.csv", _to_csv(summary)),
-        ("test_summary.md", to_markdown(summary)),
-    ):
-        path = os.path.join(output_folder, name)
-        with open(f"{path}.partial", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(f"{path}.partial", path)
-    return summary
+    texts = {"test_summary.csv": to_csv(summary)}
+    if latex:
+        texts["test_summary.tex"] = summary_latex(summary)
+    by_strata = stratify(scores, strata, task, save_folder)
+    if strata:
+        texts["test_strata.csv"] = to_csv(by_strata)
+        texts["test_strata.md"] = strata_markdown(by_strata)
+    texts["test_summary.md"] = summary_markdown(summary)
+    return summary, by_strata, texts
 
 
-def _to_csv(table):
-    return table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+def _tables_command(arguments):
+    scores = read_scores(arguments.run)
+    _, _, texts = make_tables(
+        scores,
+        variants_of_test(arguments.run, scores),
+        task_of(scores),
+        arguments.strata,
+        arguments.save_folder or os.path.join(arguments.run, "save"),
+        arguments.latex,
+    )
+    write_tables(texts, arguments.output_folder or arguments.run)
+    print(texts["test_summary.md"])
+    print(texts.get("test_strata.md", ""))
+
+
+def _compare_command(arguments):
+    runs = [os.path.normpath(run) for run in arguments.runs]
+    if len(runs) < 2 or len(set(map(os.path.realpath, runs))) < len(runs):
+        raise ValueError("name two different runs or more to compare")
+    scores = {run: read_scores(run) for run in runs}
+    first = set(score_names(scores[runs[0]]))
+    for run in runs[1:]:
+        apart = first ^ set(score_names(scores[run]))
+        if apart:
+            print(
+                f"only in one of {runs[0]} and {run}: "
+                f"{', '.join(sorted(apart))}",
+                file=sys.stderr,
+            )
+    table = compare(scores)
+    if arguments.output:
+        folder, name = os.path.split(os.path.abspath(arguments.output))
+        write_tables({name: to_csv(table)}, folder)
+    print(f"Differences to {runs[0]} [95 % confidence interval]\n")
+    print(to_markdown(readable(table)))
+
+
+def main(arguments=None):
+    """Runs a command.
+
+    Arguments
+    ---------
+    arguments : list of str, optional
+        Default: those of the command line.
+
+    Returns
+    -------
+    exit_code : int
+        0, or 1 with a message where there is no answer.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    tables = commands.add_parser("tables", help="tables of a run")
+    tables.add_argument("run", help="output folder of a training")
+    tables.add_argument("--strata", nargs="*", default=[])
+    tables.add_argument("--save_folder", help="of the manifests: RUN/save")
+    tables.add_argument("--output_folder", help="where to write: RUN")
+    tables.add_argument("--latex", action="store_true")
+    tables.set_defaults(function=_tables_command)
+    comparison = commands.add_parser("compare", help="runs with the first")
+    comparison.add_argument("runs", nargs="+", help="output folders")
+    comparison.add_argument("--output", help="a CSV file")
+    comparison.set_defaults(function=_compare_command)
+    chosen = parser.parse_args(arguments)
+    try:
+        chosen.function(chosen)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""What a validation keeps, shows and logs.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+from intervals import mean_intervals
+from losses import pairwise_si_sdr
+from tables import variant_strata
+
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
+
+FEW = 50  # mixtures; a mean over fewer is a poor guide to the best epoch
+
+
+def validation_rows(batch, score):
+    """The SI-SDRi of a batch.
+
+    Arguments
+    ---------
+    batch : speechbrain.dataio.batch.PaddedBatch
+        With mixture_id, variant, setting, mix_sig and sources_sig.
+    score : torch.Tensor
+        SI-SDR of the estimates in dB, [batch, source].
+
+    Returns
+    -------
+    list of dict
+        ID, variant, setting and si_sdri (dB) of each source; NaN for a silent
+        reference, against which no score is defined.
+    """
+    mixture, lengths = batch.mix_sig
+    reference, _ = batch.sources_sig
+    baseline = pairwise_si_sdr(mixture.unsqueeze(-1), reference, lengths)
+    silent = reference.abs().amax(1) == 0
+    si_sdri = (score - baseline[:, 0]).masked_fill(silent, torch.nan)
+    return [
+        {
+            "ID": batch.mixture_id[number],
+            "variant": batch.variant[number],
+            "setting": batch.setting[number],
+            "si_sdri": value,
+        }
+        for number, values in enumerate(si_sdri.cpu().tolist())
+        for value in values
+    ]
+
+
+def validation_stats(rows, epoch, save_folder):
+    """The figures of a validation.
+
+    Raises ValueError when no SI-SDRi is finite.
+
+    Arguments
+    ---------
+    rows : list of dict
+        What ``validation_rows`` returned.
+    epoch : int
+        Its number.
+    save_folder : str
+        Of the checkpoints, for the message.
+
+    Returns
+    -------
+    stats : dict
+        SI-SDRi, the macro mean in dB, its interval, n and failures.
+    by_variant : dict
+        SI-SDRi/<variant> -> mean in dB.
+    """
+    rows = pd.DataFrame(rows)
+    # A model that diverges gives infinities, too.
+    rows["si_sdri"] = rows["si_sdri"].where(np.isfinite(rows["si_sdri"]))
+    strata = variant_strata(rows)
+    interval = mean_intervals(rows, ["si_sdri"], strata).loc["si_sdri"]
+    if not np.isfinite(interval["mean"]):
+        raise ValueError(
+            f"epoch {epoch}: no validation SI-SDRi is finite, the training "
+            f"has diverged; the checkpoints in {save_folder} are those of "
+            "earlier epochs"
+        )
+    stats = {
+        "SI-SDRi": float(interval["mean"]),
+        "ci_low": float(interval["ci_low"]),
+        "ci_high": float(interval["ci_high"]),
+        "n": len(rows),
+        "mixtures": rows["ID"].nunique(),
+        "failures": int(rows["si_sdri"].isna().sum()),
+    }
+    means = rows.groupby(strata)["si_sdri"].mean().dropna()
+    return stats, means.add_prefix("SI-SDRi/").to_dict()
+
+
+def warn_of_few_mixtures(stats):
+    """Says how well the mean of a small validation set is known.
+
+    Arguments
+    ---------
+    stats : dict
+        What ``validation_stats`` returned.
+
+    Returns
+    -------
+    bool
+        Whether there was something to say.
+    """
+    if stats["mixtures"] >= FEW:
+        return False
+    known = (
+        f"is known to lie between {stats['ci_low']:.2f} and "
+        f"{stats['ci_high']:.2f} dB (95 %), so the best epoch is partly chance"
+    )
+    if not np.isfinite(stats["ci_low"]):
+        known = "says little, since some variant has a single mixture"
+    count = stats["mixtures"]
+    logger.warning(
+        f"validation has only {count} mixture{'s' * (count != 1)}: its mean "
+        f"SI-SDRi, {stats['SI-SDRi']:.2f} dB, {known}"
+    )
+    return True
+
+
+def readable(stats):
+    """Numbers as a person writes them, for the text log.
+
+    Arguments
+    ---------
+    stats : dict
+        Name -> number.
+
+    Returns
+    -------
+    dict
+        Floats as texts with two decimals.
+
+    Example
+    -------
+    >>> readable({"n": 8, "loss": -12.345})
+    {'n': 8, 'loss': '-12.35'}
+    """
+    return {
+        name: f"{value:.2f}" if isinstance(value, float) else value
+        for name, value in stats.items()
+    }
+
+
+def show_clips(boards, batch, cut, epoch):
+    """Shows the utterances of a batch that the boards follow.
+
+    Arguments
+    ---------
+    boards : boards.Boards
+        Where to show them.
+    batch : speechbrain.dataio.batch.PaddedBatch
+        With mixture_id and variant.
+    cut : callable
+        () -> list of Utterance; called only if one is wanted.
+    epoch : int
+        Its number.
+    """
+    names = zip(batch.mixture_id, batch.variant)
+    wanted = [boards.wants(*name, epoch) for name in names]
+    if any(wanted):
+        for utterance, is_wanted in zip(cut(), wanted):
+            if is_wanted:
+                boards.log_clip(utterance.labels, utterance.signals(), epoch)

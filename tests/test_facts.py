@@ -1,0 +1,66 @@
+"""What a report says of its run.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+from types import SimpleNamespace
+
+import torch
+from facts import commit, run_facts, split_arguments
+
+
+def brain_of(checkpoints, task="SB"):
+    """As much of a Brain as the facts need, after its best was loaded."""
+    best = max(checkpoints, key=lambda c: c["si_sdri"], default=None)
+    made = [SimpleNamespace(meta=meta) for meta in [*checkpoints, {}]]
+    return SimpleNamespace(
+        hparams=SimpleNamespace(
+            output_folder="results/net_SB/7",
+            task=task,
+            seed=7,
+            epoch_counter=SimpleNamespace(current=2),
+            number_of_epochs=5,
+        ),
+        checkpointer=SimpleNamespace(
+            find_checkpoint=lambda max_key: best and SimpleNamespace(meta=best),
+            list_checkpoints=lambda: made,
+        ),
+        modules=SimpleNamespace(
+            parameters=lambda: [torch.empty(1000), torch.empty(234)]
+        ),
+        device="cpu",
+        precision="fp16",
+        eval_precision="fp32",
+    )
+
+
+def test_facts_tell_the_epochs_trained_and_not_those_of_the_best():
+    found = [{"epoch": e, "si_sdri": s} for e, s in ((2, 6.54321), (4, 5.0))]
+    facts = run_facts(brain_of(found), ["train.py", "a.yaml", "--task", "SB"])
+    assert facts["Epochs"] == "4 of 5"
+    assert facts["Best epoch"] == "2, validation SI-SDRi 6.54 dB"
+    assert facts["System"] == "net_SB/7"
+    assert facts["Task"] == "SB, separate both speakers"
+    assert facts["YAML"] == "a.yaml" and facts["Overrides"] == "--task SB"
+    assert facts["Parameters"] == "1,234"
+    assert facts["Device"].startswith("cpu, ")
+    assert all(isinstance(text, str) for text in facts.values())
+
+
+def test_facts_of_a_run_without_checkpoints():
+    facts = run_facts(brain_of([]), ["train.py"])
+    assert facts["Best epoch"] == "none: loaded weights"
+    assert facts["Epochs"] == "0 of 5"
+    assert (facts["YAML"], facts["Overrides"]) == ("unknown", "none")
+
+
+def test_values_of_overrides_are_not_lost():
+    words = ["train.py", "--device", "cpu", "h/a.yaml", "--metrics=[pesq, x]"]
+    expected = ("h/a.yaml", "--device cpu '--metrics=[pesq, x]'")
+    assert split_arguments(words) == expected
+
+
+def test_commit_is_unknown_without_git(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert commit() == "unknown"

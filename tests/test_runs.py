@@ -1,0 +1,153 @@
+"""What is read of a run: its scores are checked, its log is endured.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import pandas as pd
+import pytest
+from report import to_csv, write_tables
+from runs import read_curve, read_scores, variants_of_test
+
+COLUMNS = "ID,variant,setting,source,si_sdr,si_sdr_mix,si_sdri"
+
+
+def written(folder, *lines, header=COLUMNS):
+    (folder / "test_scores.csv").write_text("\n".join([header, *lines]) + "\n")
+    return str(folder)
+
+
+def curve_of(folder, *lines):
+    path = folder / "train_log.txt"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return read_curve(str(path))
+
+
+def test_scores_are_read_as_they_were_written(tmp_path):
+    """IDs are names, whatever they look like; an empty score is a failure."""
+    ids = ["007", "1e5", "NA", "nan", "None", "7", "true", "ą,b"]
+    scores = pd.DataFrame({"ID": sorted(ids), "variant": "S"})
+    scores = scores.assign(setting="outdoor", source="s1+s2", si_sdr=1.25)
+    scores = scores.assign(si_sdr_mix=-1.5, si_sdri=2.75)
+    scores.loc[0, ["si_sdr", "si_sdri"]] = float("nan")
+    write_tables({"test_scores.csv": to_csv(scores)}, tmp_path)
+    pd.testing.assert_frame_equal(read_scores(str(tmp_path)), scores)
+
+
+def test_missing_scores_tell_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="is missing; test the run first"):
+        read_scores(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "header, lines, problem",
+    [
+        (COLUMNS, [], "expected a row for each mixture, found none"),
+        ("ID,variant,source,si_sdr", ["a,S,s1,1"], "expected the columns ID"),
+        (
+            COLUMNS + ",pesq",
+            ["a,S,outdoor,s1,1,0,1,2"],
+            "expected pesq and pesq_mix",
+        ),
+        (COLUMNS, ["a,S,outdoor,s1,good,0,1"], "numbers in the column si_sdr"),
+        (COLUMNS, ["a,XY,outdoor,s1,1,0,1"], "expected variants out of SER"),
+        (COLUMNS, ["a,S,inside,s1,1,0,1"], "expected settings out of indoor"),
+        (
+            COLUMNS,
+            ["a,S,outdoor,s3,1,0,1"],
+            r"no task has the sources \['s3'\]",
+        ),
+        (
+            COLUMNS,
+            ["a,S,outdoor,s2,1,0,1"],
+            r"no task has the sources \['s2'\]",
+        ),
+        (
+            COLUMNS,
+            ["a,S,outdoor,s1,1,0,1", "b,S,outdoor,s1,2,0,2"] * 2,
+            "one row for each source, found two of a, S, outdoor, s1",
+        ),
+        (
+            COLUMNS,
+            ["a,S,outdoor,s1,1,0,1", "a,S,outdoor,,1,0,1"],
+            "expected ID, variant, setting, source in each row, not so in row 3",
+        ),
+        (COLUMNS, ["a,S,outdoor,s1,1,0,1", "a,S,1,2,3,4,5,6,7"], "line 3"),
+    ],
+)
+def test_scores_of_another_version_are_refused(
+    tmp_path, header, lines, problem
+):
+    run = written(tmp_path, *lines, header=header)
+    with pytest.raises(ValueError, match=problem) as error:
+        read_scores(run)
+    assert str(error.value).startswith(str(tmp_path / "test_scores.csv"))
+    assert "test the run again" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01"])
+def test_file_that_is_no_table_is_named(tmp_path, content):
+    (tmp_path / "test_scores.csv").write_bytes(content)
+    with pytest.raises(
+        ValueError, match="test_scores.csv: .* test the run again"
+    ):
+        read_scores(str(tmp_path))
+
+
+def test_variants_without_mixtures_are_remembered(tmp_path):
+    scores = pd.DataFrame({"variant": ["S", "SER"]})
+    assert variants_of_test(str(tmp_path), scores) == ["SER", "S"]
+    (tmp_path / "test_summary.csv").write_text(
+        "variant,n\nSER,1\nE,0\nS,1\nmacro mean,2\n"
+    )
+    assert variants_of_test(str(tmp_path), scores) == ["SER", "S", "E"]
+
+
+def test_logs_of_this_and_of_the_earlier_version_are_read(tmp_path):
+    curve = curve_of(
+        tmp_path,
+        b"epoch: 1, lr: 1.00e-03 - train n: 4, train loss: 25.38 - valid "
+        b"SI-SDRi: -17.30, valid ci_low: -20.74, valid ci_high: -13.85",
+        b"epoch: 2, lr: 9.50e-04 - train n: 8, train loss: -3.50e+00 - valid "
+        b"SI-SDRi: 2.98, valid +-: 4.23e-01, valid n: 138, valid failures: 0",
+    )
+    assert curve["epoch"].tolist() == [1, 2]
+    assert curve["lr"].tolist() == [0.001, 0.00095]
+    assert curve["train_loss"].tolist() == [25.38, -3.5]
+    assert curve["si_sdri"].tolist() == [-17.3, 2.98]
+    assert curve["ci_low"].tolist()[0] == -20.74
+    assert curve["ci_high"].isna().tolist() == [False, True]
+
+
+def test_epoch_trained_again_counts_once(tmp_path):
+    curve = curve_of(
+        tmp_path,
+        b"epoch: 1 - valid SI-SDRi: 1.0",
+        b"epoch: 2 - valid SI-SDRi: 2.0",
+        b"epoch: 3 - valid SI-SDRi: 3.0",
+        b"epoch: 2 - valid SI-SDRi: 2.5",
+    )
+    assert curve["epoch"].tolist() == [1, 2, 3]
+    assert curve["si_sdri"].tolist() == [1, 2.5, 3]
+
+
+def test_garbage_in_a_log_hides_no_epoch(tmp_path):
+    """A log cut by a full disk must not cost the report of the test."""
+    curve = curve_of(
+        tmp_path,
+        b"\xff\x00\xfe garbage",
+        b"",
+        b"Epoch loaded: 3 - test loss: 1",
+        b"epoch: what - valid SI-SDRi: 5",
+        b"epoch: 1, lr: 1.00e-03 - train loss: nan - valid SI-SDRi: 1.0",
+        b"epoch: 2, lr: 1.0",
+        b"epoch: 3, lr: : -",
+    )
+    assert curve["epoch"].tolist() == [1, 2, 3]
+    assert curve["si_sdri"].isna().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("lines", [[], [b"nothing"], [b"epoch: x"]])
+def test_log_without_epochs_is_an_empty_curve(tmp_path, lines):
+    assert curve_of(tmp_path, *lines).empty
+    assert read_curve(str(tmp_path / "absent.txt")).empty
