@@ -2,6 +2,7 @@
 # make test   the whole test suite
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
+# make bench  the benchmarks, into results/ (about five minutes)
 # Another interpreter: make demo PYTHON=/path/to/python3.11
 
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
@@ -16,7 +17,7 @@ CORPUS := $(DEMO)/PolSESS
 RUN := $(DEMO)/convtasnet_ES
 SUMMARY := $(RUN)/test_summary.md
 
-.PHONY: demo results test lint clean
+.PHONY: demo results bench test lint clean
 
 demo: $(SUMMARY)
 	@cat $(SUMMARY)
@@ -27,6 +28,7 @@ demo: $(SUMMARY)
 	@echo "  $(RUN)/save  manifests, audit and checkpoints"
 	@echo "  $(RUN)/test_scores.csv  one row per mixture, variant and source"
 	@echo "  $(RUN)/test_summary.csv  one row per variant, and the means"
+	@echo "  $(RUN)/report.html  plots, and examples to hear"
 	@echo "  $(SUMMARY)  the table above"
 
 # The table is the last file that a run writes: where it stands, all is done.
@@ -43,6 +45,10 @@ $(SUMMARY): | $(VENV)/.installed
 # The figures of results/demo and of the README.
 results: demo
 	$(BIN)/python tools/publish_demo.py $(RUN) $(DEMO)/seconds
+	$(BIN)/python tools/screenshot.py $(RUN)/report.html results/demo/report.png
+
+bench: $(VENV)/.installed_dev
+	$(BIN)/python tools/bench_scoring.py bench results/scoring
 
 test: $(VENV)/.installed_dev
 	$(BIN)/python -m pytest
@@ -54,7 +60,7 @@ lint: $(VENV)/.installed_dev
 	$(BIN)/codespell
 
 clean:
-	rm -rf $(DEMO) $(VENV)
+	rm -rf $(DEMO) bench $(VENV)
 
 # Stamps, so that an interrupted installation is taken up again.
 $(VENV)/.made:

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from boards import Boards
 from recipe import hparams_of
+from runs import read_curve
 from train import SeparationBrain, dataio_prep
 
 import speechbrain as sb
@@ -13,7 +15,16 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.run_opts import RunOptions
 
-SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1, "metrics": ["si_sdr"]}
+SMALL = {
+    "N": 8,
+    "B": 8,
+    "H": 8,
+    "X": 1,
+    "R": 1,
+    "metrics": ["si_sdr"],
+    "cache_folder": None,
+    "tensorboard": None,
+}
 
 
 @pytest.fixture
@@ -36,7 +47,7 @@ def brain(tmp_path):
         checkpointer=hparams["checkpointer"],
     )
     made.init_optimizers()
-    made.train_stats = {"n": 8, "loss": -1.0}
+    made.train_stats = {"loss": -1.0, "n": 8}
     return made
 
 
@@ -93,17 +104,65 @@ def test_learning_rate_falls_only_when_validation_gets_worse(brain):
 
 
 def test_log_has_one_readable_line_per_epoch(brain, tmp_path):
-    validate(brain, 1, {"S": 2.0, "R": 4.0})
+    validate(brain, 1, {"S": 2.0, "R": -14.0})
     assert (tmp_path / "train_log.txt").read_text() == (
-        "epoch: 1, lr: 1.00e-03 - train n: 8, train loss: -1.00e+00 - valid SI-SDRi: 3.00,"
-        " valid +-: 0.00e+00, valid n: 120, valid failures: 0\n"
+        "epoch: 1, lr: 1.00e-03 - train loss: -1.00, train n: 8"
+        " - valid SI-SDRi: -6.00, valid ci_low: -6.00, valid ci_high: -6.00,"
+        " valid n: 120, valid mixtures: 120, valid failures: 0\n"
     )
+    curve = read_curve(tmp_path / "train_log.txt")
+    assert curve.to_dict("records") == [
+        {
+            "epoch": 1,
+            "lr": 0.001,
+            "train_loss": -1.0,
+            "si_sdri": -6.0,
+            "ci_low": -6.0,
+            "ci_high": -6.0,
+        }
+    ]
+
+
+def test_boards_show_every_variant(brain):
+    shown = []
+    brain.hparams.boards = SimpleNamespace(
+        log_stats=lambda *stats: shown.append(stats)
+    )
+    validate(brain, 1, {"S": 2.0, "R": -14.0})
+    meta, train_stats, valid_stats = shown[0]
+    assert meta == {"epoch": 1, "lr": 0.001}
+    assert train_stats == brain.train_stats
+    assert valid_stats["SI-SDRi"] == -6.0
+    assert valid_stats["SI-SDRi/S"] == 2.0
+    assert valid_stats["SI-SDRi/R"] == -14.0
+
+
+def test_clips_of_the_same_validation_mixtures_are_shown(brain):
+    shown = []
+    brain.hparams.boards = Boards([object()], clips=1, clip_interval_epochs=3)
+    brain.hparams.boards.log_clip = lambda *clip: shown.append(clip)
+    sources = torch.randn(4000, 1)
+    batch = batch_of(sources[:, 0], sources)
+    for epoch in (1, 2, 3):
+        brain.hparams.epoch_counter.current = epoch
+        brain.on_stage_start(sb.Stage.VALID, epoch)
+        brain.compute_objectives(
+            -2 * sources.unsqueeze(0), batch, sb.Stage.VALID
+        )
+    assert [epoch for _, _, epoch in shown] == [1, 3]
+    labels, signals, _ = shown[0]
+    assert labels == {"ID": "a", "variant": "S", "setting": "outdoor"}
+    # at the level and with the sign of the reference
+    np.testing.assert_allclose(signals["estimate s1"], sources[:, 0], atol=1e-6)
 
 
 def test_few_mixtures_are_said_once_with_the_interval(brain, caplog):
     validate(brain, 7, {"S": 2.0}, mixtures=49)
     validate(brain, 8, {"S": 2.0}, mixtures=49)
-    text = "only 49 mixtures: its mean SI-SDRi, 2.00 dB, is known to +- 0.00"
+    text = (
+        "only 49 mixtures: its mean SI-SDRi, 2.00 dB, is known to lie between "
+        "2.00 and 2.00 dB"
+    )
     assert caplog.text.count(text) == 1
 
 
@@ -188,11 +247,11 @@ def test_train_loss_leaves_out_what_was_skipped(brain):
     batch = batch_of(torch.randn(100), torch.randn(100, 1))
     brain.compute_objectives(torch.randn(1, 100, 1), batch, sb.Stage.TRAIN)
     brain.on_stage_end(sb.Stage.TRAIN, 0.0, 1)
-    assert brain.train_stats == {"n": 2, "loss": 2.0}
+    assert brain.train_stats["n"] == 2 and brain.train_stats["loss"] == 2.0
 
 
 def test_train_loss_of_nothing_is_left_out(brain):
     """A run resumed behind the last batch of an epoch trains on nothing."""
     brain.on_stage_start(sb.Stage.TRAIN, 1)
     brain.on_stage_end(sb.Stage.TRAIN, 0.0, 1)
-    assert brain.train_stats == {"n": 0}
+    assert brain.train_stats["n"] == 0 and "loss" not in brain.train_stats

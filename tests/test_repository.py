@@ -1,6 +1,7 @@
 """The documents say what is there: commands, paths, keys, figures."""
 
 import csv
+import functools
 import re
 import subprocess
 import sys
@@ -26,6 +27,20 @@ def commands_of(path):
     blocks = re.findall(r"```bash\n(.*?)```", text, re.S)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [line.split(" #")[0] for line in lines if not line.startswith("#")]
+
+
+@functools.cache
+def report_options():
+    """All options of the commands of report.py."""
+    shown = ""
+    for command in ("tables", "compare"):
+        shown += subprocess.run(
+            [sys.executable, SEPARATION / "report.py", command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    return set(re.findall(r"--(\w+)", shown))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +82,8 @@ def test_commands_of_readmes_name_real_scripts_options_and_keys(path):
             if word.endswith((".py", ".yaml", "requirements.txt")):
                 places = (path.parent, SEPARATION, ROOT)
                 assert any((p / word).exists() for p in places), word
+        if "report.py" in command:
+            assert set(re.findall(r"--(\w+)", command)) <= report_options()
         if "train.py" in command:
             given = re.findall(r"--(\w+)", command)
             assert set(given) <= keys | options, command
@@ -117,8 +134,22 @@ def test_versions_are_said_once():
     assert (3, 10) <= sys.version_info[:2] <= (3, 12)
 
 
-def test_readme_shows_the_table_that_the_demo_wrote():
-    table = (ROOT / "results/demo/test_summary.md").read_text(encoding="utf-8")
+def test_readme_shows_the_figures_that_the_demo_wrote():
+    path = ROOT / "results/demo/test_summary.md"
+    written = path.read_text(encoding="utf-8").splitlines()
     shown = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = shown.split("<!-- demo results: begin -->\n")[1]
-    assert shown.split("<!-- demo results: end -->")[0].startswith(table)
+    shown = shown.split("<!-- demo results: begin -->\n")[1].split("\n\n")[0]
+    tables = [
+        [[cell.strip() for cell in line.split("|")] for line in lines]
+        for lines in (written[: written.index("")], shown.splitlines())
+    ]
+    positions = [tables[0][0].index(name) for name in tables[1][0]]
+    assert len(tables[1]) == len(tables[0]) > 10
+    for whole, part in zip(tables[0][2:], tables[1][2:]):
+        assert [whole[position] for position in positions] == part
+
+
+def test_the_picture_of_the_report_is_there_and_small():
+    path = ROOT / "results/demo/report.png"
+    assert 10_000 < path.stat().st_size < 1_000_000
+    assert "(results/demo/report.png)" in (ROOT / "README.md").read_text()

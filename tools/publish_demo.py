@@ -1,5 +1,7 @@
 """Copies what `make demo` wrote to results/demo and into the README.
 
+The picture of the report is made by tools/screenshot.py.
+
 > python tools/publish_demo.py demo/convtasnet_ES demo/seconds
 
 Authors
@@ -14,8 +16,18 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import pandas as pd
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+RECIPE = ROOT / "recipes/PolSESS"
+sys.path[:0] = [str(RECIPE / "separation"), str(RECIPE)]
 RESULTS = ROOT / "results/demo"
+FILES = (
+    "test_summary.md",
+    "test_summary.csv",
+    "test_strata.md",
+    "train_log.txt",
+)
 BEGIN = "<!-- demo results: begin -->\n"
 END = "<!-- demo results: end -->"
 
@@ -28,6 +40,16 @@ def processor():
             if line.startswith("model name"):
                 return line.split(": ", 1)[1]
     return platform.processor() or platform.machine()
+
+
+def short_table(summary):
+    """The columns of the summary that fit into a README, as Markdown."""
+    from tables import cells, to_markdown
+
+    text = cells(summary, "mean")
+    columns = ["variant", "setting", "n", "si sdr mix", "si sdr", "si sdri"]
+    columns += ["sdr", "pesq", "stoi", "estoi"]
+    return to_markdown(text[columns])
 
 
 def facts(seconds):
@@ -62,7 +84,7 @@ def main(run, seconds_file):
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     seconds = pathlib.Path(seconds_file).read_text(encoding="utf-8").strip()
-    for name in ("test_summary.md", "test_summary.csv", "train_log.txt"):
+    for name in FILES:
         shutil.copy(pathlib.Path(run) / name, RESULTS / name)
     sentence = facts(seconds)
     (RESULTS / "README.md").write_text(
@@ -71,7 +93,10 @@ def main(run, seconds_file):
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
-    table = (RESULTS / "test_summary.md").read_text(encoding="utf-8")
+    summary = pd.read_csv(RESULTS / "test_summary.csv", keep_default_na=False)
+    numbers = summary.columns[2:]
+    summary[numbers] = summary[numbers].apply(pd.to_numeric)
+    table = short_table(summary)
     after = rest.split(END)[1]
     readme.write_text(
         f"{before}{BEGIN}{table}\n{sentence}\n{END}{after}", encoding="utf-8"

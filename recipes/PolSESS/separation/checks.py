@@ -7,9 +7,9 @@ Authors
 import difflib
 import os
 
-from metrics import METRICS, SAMPLE_RATES
 from mmipc import VARIANTS, check_task, counts_in_means, num_outputs
 from options import option_value
+from scorer import find_metrics
 
 from speechbrain.utils.logger import get_logger
 
@@ -35,6 +35,7 @@ def check_hparams(hparams, run_opts):
         *_variant_errors(hparams),
         *_model_errors(hparams),
         *_training_errors(hparams, run_opts),
+        *_test_errors(hparams),
     ]
     if errors:
         raise ValueError(
@@ -155,15 +156,27 @@ def _training_errors(hparams, run_opts):
         samples = segment_seconds * hparams["sample_rate"]
         if samples < hparams["kernel_size"]:
             yield f"segment_seconds: {segment_seconds} s is less than a kernel"
-    if not isinstance(hparams["metrics"], list):
-        yield f"metrics: expected a list, found {hparams['metrics']!r}"
+
+
+def _test_errors(hparams):
+    for key in ("metrics", "strata"):
+        if not isinstance(hparams[key], list):
+            yield f"{key}: expected a list, found {hparams[key]!r}"
+            return
+    try:
+        metrics = find_metrics(hparams["metrics"])
+    except ValueError as error:
+        yield str(error)
         return
-    for name in hparams["metrics"]:
-        rates = SAMPLE_RATES.get(name, (hparams["sample_rate"],))
-        if name not in METRICS:
-            yield f"metrics: {name!r} is none of {', '.join(METRICS)}"
-        elif hparams["sample_rate"] not in rates:
+    for name, metric in metrics.items():
+        rates = getattr(metric, "sample_rates", [hparams["sample_rate"]])
+        if hparams["sample_rate"] not in rates:
             yield (
                 f"metrics: {name} is defined at {rates} Hz, sample_rate is "
                 f"{hparams['sample_rate']}"
             )
+    limit = hparams["save_audio"]
+    if not (limit is None or limit == "all" or type(limit) is int) or (
+        type(limit) is int and limit < 0
+    ):
+        yield f"save_audio: expected a number of mixtures or all, found {limit!r}"

@@ -16,8 +16,8 @@ Authors
 """
 
 import sys
+from functools import partial
 
-import numpy as np
 import pandas as pd
 import torch
 from checkpoints import (
@@ -26,6 +26,7 @@ from checkpoints import (
     set_aside_broken_checkpoints,
 )
 from checks import check_hparams
+from facts import run_facts
 from hyperpyyaml import load_hyperpyyaml
 from losses import best_permutation, pairwise_si_sdr
 from manifests import EpochSampler, load_mixtures, one_row_per_variant
@@ -33,16 +34,26 @@ from mixer import Mixer
 from mmipc import VARIANTS, counts_in_means, source_names
 from options import supported_accumulation, supported_options
 from prepare_polsess import data_root, prepare_polsess
-from report import mean_interval, strata_of, to_markdown, write_report
+from strata import check_strata
+from utterances import utterances_of
+from validation import (
+    readable,
+    show_clips,
+    validation_rows,
+    validation_stats,
+    warn_of_few_mixtures,
+)
+from watch import Watch
 
 import speechbrain as sb
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
 
-class SeparationBrain(sb.Brain):
+class SeparationBrain(Watch, sb.Brain):
     """Trains on one variant of each mixture, validates and tests on all."""
 
     warned_of_few_mixtures = False
@@ -54,120 +65,82 @@ class SeparationBrain(sb.Brain):
 
     def compute_objectives(self, predictions, batch, stage):
         """Returns the loss; keeps the scores of validation and test."""
-        mixture, lengths = batch.mix_sig
+        _, lengths = batch.mix_sig
         reference, _ = batch.sources_sig
         if stage == sb.Stage.TRAIN:
             loss = self.hparams.loss(predictions, reference, lengths)
             self.train_losses.append(loss.detach().cpu())
             return loss.mean()
         scores = pairwise_si_sdr(predictions, reference, lengths)
-        score, order = best_permutation(scores)
+        score, _ = best_permutation(scores)
+        names = source_names(self.hparams.task)
+        cut = partial(utterances_of, batch, predictions, names)
         if stage == sb.Stage.VALID:
-            baseline = pairwise_si_sdr(
-                mixture.unsqueeze(-1), reference, lengths
-            )
-            si_sdri = score - baseline[:, 0]
-            # Against a silent reference no score is defined.
-            silent = reference.abs().amax(1) == 0
-            self.keep_scores(batch, si_sdri.masked_fill(silent, torch.nan))
+            self.valid_rows += validation_rows(batch, score)
+            epoch = self.hparams.epoch_counter.current
+            show_clips(self.hparams.boards, batch, cut, epoch)
         elif if_main_process():
-            order = order.unsqueeze(1).expand_as(predictions)
-            self.submit(batch, predictions.float().gather(-1, order))
+            for utterance in cut():
+                self.hparams.scorer.submit(utterance)
+                self.hparams.audio_writer.write(utterance)
         return -score.mean()
 
-    def keep_scores(self, batch, si_sdri):
-        """Keeps the SI-SDRi of a batch, in dB, [batch, source]."""
-        for number, values in enumerate(si_sdri.cpu().tolist()):
-            for value in values:
-                self.valid_rows.append(
-                    {
-                        "ID": batch.mixture_id[number],
-                        "variant": batch.variant[number],
-                        "setting": batch.setting[number],
-                        "si_sdri": value,
-                    }
-                )
-
-    def submit(self, batch, estimates):
-        """Sends the utterances of a batch to be scored, without padding."""
-        mixture, lengths = batch.mix_sig
-        samples = (lengths * mixture.shape[1]).round().long().tolist()
-        for number, length in enumerate(samples):
-            self.hparams.scorer.submit(
-                labels={
-                    "ID": batch.mixture_id[number],
-                    "variant": batch.variant[number],
-                    "setting": batch.setting[number],
-                },
-                sources=source_names(self.hparams.task),
-                estimate=estimates[number, :length].cpu().numpy(),
-                reference=batch.sources_sig[0][number, :length].cpu().numpy(),
-                mixture=mixture[number, :length].cpu().numpy(),
-            )
+    def listen(self, mixture_id, variant):
+        """Estimates a test mixture once more, as example for the report."""
+        dataset = self.hparams.test_data
+        index = dataset.data_ids.index(f"{mixture_id}_{variant}")
+        batch = PaddedBatch([dataset[index]])
+        with self.evaluation_ctx:
+            predictions = self.compute_forward(batch, sb.Stage.TEST)
+        names = source_names(self.hparams.task)
+        return utterances_of(batch, predictions, names)[0]
 
     def on_stage_start(self, stage, epoch=None):
         """Sets the epoch of the data pipeline, empties the statistics."""
         if stage == sb.Stage.TRAIN:
             self.hparams.train_mixer.set_epoch(epoch)
             self.train_losses = []
+            self.watch_start()
         self.valid_rows = []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Selects the model by validation; writes the tables of the test."""
+        """Selects the model by validation; writes the report of the test."""
         if stage == sb.Stage.TRAIN:
             # Of the mixtures since the start or the last resume, without
             # those that Brain skipped. Its own stage_loss is a mean of means.
             losses = torch.cat([torch.empty(0), *self.train_losses])
             losses = losses[losses.isfinite()]
-            self.train_stats = {"n": len(losses)}
-            if len(losses):
-                self.train_stats["loss"] = losses.mean().item()
+            mean = {"loss": losses.mean().item()} if len(losses) else {}
+            self.train_stats = {**mean, "n": len(losses), **self.watch_stats()}
         elif stage == sb.Stage.VALID:
             self.end_of_validation(epoch)
         elif stage == sb.Stage.TEST and if_main_process():
-            scores = pd.DataFrame(self.hparams.scorer.rows())
-            summary = write_report(
-                scores,
-                self.hparams.test_variants,
-                self.hparams.task,
-                self.hparams.output_folder,
+            self.hparams.reporter.write(
+                scores=pd.DataFrame(self.hparams.scorer.rows()),
+                facts=run_facts(self, sys.argv),
+                listen=self.listen,
             )
-            logger.info(f"Test of {len(scores)} rows:\n{to_markdown(summary)}")
 
     def end_of_validation(self, epoch):
         """Logs the epoch, adapts the learning rate, saves a checkpoint."""
-        rows = pd.DataFrame(self.valid_rows)
-        si_sdri, half_width = mean_interval(rows, "si_sdri", strata_of(rows))
-        mixtures = rows["ID"].nunique()
-        if not np.isfinite(si_sdri):
-            raise ValueError(
-                f"epoch {epoch}: no validation SI-SDRi is finite, the training "
-                f"has diverged; the checkpoints in {self.hparams.save_folder} "
-                "are those of earlier epochs"
-            )
-        if mixtures < 50 and not self.warned_of_few_mixtures:
-            self.warned_of_few_mixtures = True
-            logger.warning(
-                f"validation has only {mixtures} mixtures: its mean SI-SDRi, "
-                f"{si_sdri:.2f} dB, is known to +- {half_width:.2f} dB (95 %), "
-                "so the best epoch is partly chance"
-            )
+        stats, by_variant = validation_stats(
+            self.valid_rows, epoch, self.hparams.save_folder
+        )
+        if not self.warned_of_few_mixtures:
+            self.warned_of_few_mixtures = warn_of_few_mixtures(stats)
         old_lr, new_lr = self.hparams.lr_scheduler(
-            [self.optimizer], epoch, -si_sdri
+            [self.optimizer], epoch, -stats["SI-SDRi"]
         )
         sb.nnet.schedulers.update_learning_rate(self.optimizer, new_lr)
+        meta = {"epoch": epoch, "lr": old_lr}
         self.hparams.train_logger.log_stats(
-            stats_meta={"epoch": epoch, "lr": old_lr},
-            train_stats=self.train_stats,
-            valid_stats={
-                "SI-SDRi": float(si_sdri),
-                "+-": float(half_width),
-                "n": len(rows),
-                "failures": int(rows["si_sdri"].isna().sum()),
-            },
+            meta, readable(self.train_stats), readable(stats)
+        )
+        self.hparams.boards.log_stats(
+            meta, self.train_stats, {**stats, **by_variant}
         )
         self.checkpointer.save_and_keep_only(
-            meta={"si_sdri": float(si_sdri), "epoch": epoch},
+            meta={"si_sdri": stats["SI-SDRi"], "epoch": epoch},
             max_keys=["si_sdri"],
         )
 
@@ -218,6 +191,8 @@ def dataio_prep(hparams, splits):
             sampler = EpochSampler(rows, mixer)
             hparams["train_loader_kwargs"]["sampler"] = sampler
         else:
+            if split == "test":
+                hparams["audio_writer"].choose(rows)
             # Fixed: every mixture in every variant it has.
             rows = one_row_per_variant(rows)
         datasets[split] = sb.dataio.dataset.DynamicItemDataset(rows)
@@ -225,6 +200,8 @@ def dataio_prep(hparams, splits):
         datasets[split].set_output_keys(
             ["id", "mixture_id", "setting", *Mixer.provides]
         )
+    # The report hears some of them again.
+    hparams["test_data"] = datasets.get("test")
     return datasets
 
 
@@ -256,6 +233,7 @@ if __name__ == "__main__":
         },
     )
     datasets = dataio_prep(hparams, splits)
+    check_strata(hparams)
     run_opts = supported_accumulation(hparams, run_opts)
 
     if hparams["init_from"]:
