@@ -15,6 +15,7 @@ RECIPE := recipes/PolSESS
 DEMO := demo
 CORPUS := $(DEMO)/PolSESS
 RUN := $(DEMO)/convtasnet_ES
+UP := ../../..
 SUMMARY := $(RUN)/test_summary.md
 
 .PHONY: demo results bench test lint clean
@@ -38,8 +39,8 @@ $(SUMMARY): | $(VENV)/.installed
 	$(BIN)/python $(RECIPE)/simulate/make_corpus.py --output_folder $(CORPUS) \
 		--n_train 1000 --n_val 40 --n_test 60 --seed 1234
 	cd $(RECIPE)/separation && $(BIN)/python train.py \
-		hparams/convtasnet_demo.yaml "--data_folder=$(CURDIR)/$(CORPUS)" \
-		"--output_folder=$(CURDIR)/$(RUN)"
+		hparams/convtasnet_demo.yaml --data_folder=$(UP)/$(CORPUS) \
+		--output_folder=$(UP)/$(RUN)
 	@echo $$(($$(date +%s) - $$(cat $(DEMO)/started))) > $(DEMO)/seconds
 
 # The figures of results/demo and of the README.

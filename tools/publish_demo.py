@@ -84,9 +84,9 @@ def main(run, seconds_file):
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     seconds = pathlib.Path(seconds_file).read_text(encoding="utf-8").strip()
+    sentence = facts(seconds)
     for name in FILES:
         shutil.copy(pathlib.Path(run) / name, RESULTS / name)
-    sentence = facts(seconds)
     (RESULTS / "README.md").write_text(
         f"# Results of the demo\n\n{sentence}\n", encoding="utf-8"
     )

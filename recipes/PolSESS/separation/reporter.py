@@ -7,6 +7,7 @@ Authors
 import contextlib
 import os
 
+from mmipc import VARIANTS
 from page import Example, PageContent, write_page
 from report import make_tables, to_csv, write_tables
 from runs import read_curve
@@ -38,7 +39,7 @@ def choose_examples(scores):
     Returns
     -------
     list of tuple
-        (ID, variant, rule), the variants in the order of the scores. The mean
+        (ID, variant, rule), the variants in the order of the tables. The mean
         over the sources counts; a mixture without SI-SDRi is not chosen.
 
     Example
@@ -51,8 +52,8 @@ def choose_examples(scores):
     [('c', 'S', 'median'), ('b', 'S', 'worst')]
     """
     chosen = []
-    strata = variant_strata(scores)
-    for _, rows in scores.groupby(strata, sort=False):
+    order = scores["variant"].map(VARIANTS.index)
+    for _, rows in scores.groupby([order, variant_strata(scores)]):
         means = rows.groupby("ID")["si_sdri"].mean().dropna()
         if means.empty:
             continue
