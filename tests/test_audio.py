@@ -109,6 +109,17 @@ def test_none_is_chosen_and_nothing_is_made(tmp_path, limit):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_files_of_an_earlier_model_stayed(tmp_path):
+    writer = AudioWriter(str(tmp_path / "audio"), 8000, "all")
+    writer.clear()
+    writer.choose(rows())
+    writer.write(utterance())
+    mine = tmp_path / "audio/notes.txt"
+    mine.write_text("of the user")
+    AudioWriter(str(tmp_path / "audio"), 8000, 0).clear()
+    assert list((tmp_path / "audio").iterdir()) == [mine]
+
+
 def test_only_chosen_mixtures_are_saved_in_every_variant(tmp_path):
     writer = AudioWriter(str(tmp_path), 8000, 3)
     writer.choose(rows())

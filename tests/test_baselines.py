@@ -105,6 +105,23 @@ def test_another_definition_of_a_metric_is_a_miss(counted, tmp_path):
     assert counted() == (6, 6)
 
 
+def test_helper_of_a_metric_that_changes_is_a_miss(tmp_path, monkeypatch):
+    """Its old scores of mixtures stood beside new ones of estimates."""
+    for value in (1, 2):
+        text = f"def value():\n    return {value}\n"
+        import_written(tmp_path, "helper_of_metric", text, monkeypatch)
+        text = (
+            "import helper_of_metric\n"
+            "def helped(estimate, reference, rate):\n"
+            "    return helper_of_metric.value()\n"
+        )
+        import_written(tmp_path, "helped_metrics", text, monkeypatch)
+        (row,) = score(
+            ["helped_metrics.helped"], utterance(), folder=tmp_path / "cache"
+        )
+        assert (row["helped"], row["helped_mix"]) == (value, value)
+
+
 def test_long_arrays_bound_to_a_metric_had_one_identity():
     weights = np.zeros(5000)
     other = weights.copy()

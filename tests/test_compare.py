@@ -15,7 +15,7 @@ from scipy import stats
 def test_known_differences_are_found_with_their_sign():
     found = compare({"A": scores_of(0), "B": scores_of(GAINS)})
     assert set(found["run"]) == {"B"}
-    assert set(found["score"]) == {"si_sdri", "pesq"}
+    assert set(found["score"]) == {"si_sdr", "si_sdri", "pesq"}
     lines = lines_of(found)
     difference = lines["difference"]
     assert difference["SER", "indoor"] == 1
@@ -97,6 +97,15 @@ def test_rows_that_failed_in_one_run_are_left_out_of_both():
     assert "(1 left out)" in readable(found).loc[0, "si sdri"]
 
 
+def test_score_that_failed_everywhere_hid_the_rows_of_the_others():
+    first, second = scores_of(0), scores_of(GAINS)
+    for table in (first, second):
+        table["si_sdri"] = np.nan
+    text = readable(compare({"A": first, "B": second})).iloc[0]
+    assert text["n"] == "12" and text["si sdri"] == "- (12 left out)"
+    assert "left out" not in text["pesq"]
+
+
 def test_one_mixture_has_a_difference_and_nothing_more():
     first, second = (scores_of(g)[:1] for g in (0, GAINS))
     found = lines_of(compare({"A": first, "B": second}))
@@ -125,4 +134,4 @@ def test_three_runs_are_each_compared_with_the_first():
     for name, expected in (("B", 1), ("C", 2)):
         lines = lines_of(found[found["run"] == name])
         assert lines.loc[("macro mean", ""), "difference"] == expected
-    assert len(readable(found)) == len(found) / 2
+    assert len(readable(found)) == len(found) / 3

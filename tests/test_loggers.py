@@ -1,9 +1,11 @@
 """What TensorBoard and Weights & Biases show of a run."""
 
 import importlib.util
+import sys
 import time
 
 import loggers
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -145,11 +147,14 @@ def test_resumed_run_of_wandb_has_the_same_id(tmp_path):
     assert first["resume"] == "allow" and first["project"] == "polsess"
 
 
-def test_wandb_keeps_a_run_offline(tmp_path):
+def test_wandb_keeps_a_run_offline(tmp_path, monkeypatch):
     board = WandbBoard("polsess", str(tmp_path), mode="offline")
     assert not list(tmp_path.iterdir())
     signal = np.linspace(-1, 1, 800, dtype=np.float32)
     board.log_audio("a_SER/mixture", torch.as_tensor(signal), 8000, epoch=1)
+    # wandb takes no figure unless somebody has imported pyplot.
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
+    monkeypatch.delattr(matplotlib, "pyplot", raising=False)
     board.log_figure("a_SER/spectrograms", Figure(), epoch=1)
     log(board, 1, 1.0)
     log(board, 2, 2.0)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import media
 import numpy as np
 import page
 import pandas as pd
@@ -115,8 +116,31 @@ def test_loud_examples_are_scaled_together(tmp_path):
         assert samples == pytest.approx(factor * signal, abs=1e-4)
 
 
-def test_a_large_page_keeps_one_example_of_each_variant(tmp_path):
-    """Each is of about 2.7 MB, so that five fit into 15 MB."""
+def uncompressed(sound):
+    """Sound for which compression does nothing."""
+    return lambda values, sample_rate, compressed: sound(values, sample_rate)
+
+
+def test_a_large_page_compresses_its_sound_and_keeps_its_length(tmp_path):
+    """Each is of about 2.7 MB, so that only five would fit into 15 MB."""
+    examples = [
+        example(*group, rule, seconds=41)
+        for group in GROUPS
+        for rule in ("median", "worst", "third")
+    ]
+    text = written(tmp_path, examples=examples)
+    assert "compressed (Ogg Vorbis)" in text and "Left out" not in text
+    found = re.findall(r'src="data:audio/ogg;base64,([^"]+)"', text)
+    assert len(found) == 3 * len(examples)
+    signal, rate = soundfile.read(io.BytesIO(base64.b64decode(found[0])))
+    assert len(signal) == 41 * rate
+    original = examples[0].signals["mixture"]
+    original = original / max(1, np.abs(original).max())
+    assert np.corrcoef(signal, original)[0, 1] > 0.8
+
+
+def test_a_large_page_keeps_one_example_of_each_variant(tmp_path, monkeypatch):
+    monkeypatch.setattr("media.sound", uncompressed(media.sound))
     examples = [
         example(*group, rule, seconds=41)
         for group in GROUPS

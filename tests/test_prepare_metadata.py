@@ -54,6 +54,15 @@ def test_metadata_is_that_of_the_corpus(corpus, tmp_path):
     assert list(found[id_of(rows[0])]) == list(COLUMNS)
 
 
+def test_mixture_with_the_name_na_lost_it(corpus, tmp_path):
+    root, rows = corpus
+    path = next(root.rglob("*final.csv"))
+    name = rows[0]["mixFile"]
+    path.write_text(path.read_text().replace(name, "NA.wav"))
+    (root / "test/mix" / name).rename(root / "test/mix/NA.wav")
+    assert "NA" in prepared(root, tmp_path / "save")
+
+
 def test_metadata_is_the_same_in_any_order_of_rows(corpus, tmp_path):
     root, rows = corpus
     prepared(root, tmp_path / "first")

@@ -210,6 +210,12 @@ def test_c_counts_in_strata_as_in_means(tmp_path, task, n):
     assert list(table["n"]) == [n]
 
 
+def test_stratum_named_twice_counts_once(tmp_path):
+    scores = scores_of(["a"])
+    table = stratify(scores, ["setting", "setting"], "ES", str(tmp_path))
+    assert len(table) == 1
+
+
 def test_unknown_stratum_names_all_that_there_are(tmp_path):
     write(tmp_path, {"scene_class": ["x"] * 4}, metadata={"SSR": ["1"] * 4})
     with pytest.raises(ValueError, match="'ssr' is no column") as error:

@@ -134,7 +134,9 @@ def read_all_columns(sources, rows):
                     record.setdefault(column, cell)
                 records.append(record)
     table = pd.DataFrame(records).fillna("")
-    table = table.mask(table.isin(EMPTY_CELLS), "")
+    # A mixture may well have the name NA.
+    known = table.drop(columns="ID").columns
+    table[known] = table[known].mask(table[known].isin(EMPTY_CELLS), "")
     table = table.drop(columns="", errors="ignore")
     return table.sort_values("ID", kind="stable", ignore_index=True)
 

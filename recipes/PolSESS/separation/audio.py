@@ -5,6 +5,7 @@ Authors
 """
 
 import os
+from pathlib import Path
 
 import torch
 from manifests import stratified
@@ -68,6 +69,12 @@ class AudioWriter:
                     "audio cannot be saved; prepare the corpus again, or set "
                     "--save_audio=0"
                 )
+
+    def clear(self):
+        """Removes the files of an earlier test: of another model, it may be."""
+        for signal in ("mixture", "estimate_*", "reference_*"):
+            for path in Path(self.folder).glob(f"*_{signal}.wav"):
+                path.unlink()
 
     def write(self, utterance):
         """Writes the signals of an utterance if its mixture is chosen.

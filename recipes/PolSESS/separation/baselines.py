@@ -8,8 +8,11 @@ import hashlib
 import inspect
 import os
 import sqlite3
+import sys
+import sysconfig
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions, version
+from pathlib import Path
 
 import numpy as np
 from joblib.externals import cloudpickle
@@ -20,6 +23,7 @@ from speechbrain.utils.logger import get_logger
 logger = get_logger(__name__)
 
 FILE = "baselines.sqlite"
+HERE = Path(__file__).resolve().parent
 PACKAGES = ("numpy", "pesq", "pystoi", "scipy")  # that scores come from
 LOCK_SECONDS = 10  # how long another process may keep the file to itself
 WRITE_EVERY = 500  # scores, so that an interrupted test leaves its own
@@ -61,7 +65,9 @@ def identity(metric):
     Returns
     -------
     str
-        What is bound to it, versions of packages, and source of its module.
+        What is bound to it, versions of packages, and the source of its module;
+        for a metric of one's own of all modules that are neither of Python nor
+        of a package, since any of them may be what it calls.
     """
     try:
         # Not repr, which leaves out most of an array.
@@ -69,13 +75,30 @@ def identity(metric):
     except Exception:
         # What cannot be sent to a process has no score to look up either.
         pickled = os.urandom(16)
-    versions = [version(package) for package in PACKAGES]
-    try:
-        function = getattr(metric, "func", metric)
-        source = inspect.getsource(inspect.getmodule(function))
-    except (OSError, TypeError):
-        source = ""  # typed at a prompt, and pickled whole; or built in
-    return repr((pickled, versions, source))
+    module = inspect.getmodule(getattr(metric, "func", metric))
+    if Path(getattr(module, "__file__", None) or "").parent == HERE:
+        versions = [version(package) for package in PACKAGES]
+        modules = [module]
+    else:
+        versions = sorted(
+            f"{package.name} {package.version}" for package in distributions()
+        )
+        modules = [m for m in list(sys.modules.values()) if _is_own(m)]
+    sources = sorted(Path(m.__file__).read_bytes() for m in modules)
+    return repr((pickled, versions, sources))
+
+
+def _is_own(module):
+    """Whether a module is a file that is neither of Python nor of a package."""
+    # Not getattr, which loads modules that wait to be loaded.
+    path = Path(vars(module).get("__file__") or "")
+    library = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+    return (
+        path.is_file()
+        and path.suffix == ".py"
+        and path.parent != HERE
+        and not any(path.is_relative_to(folder) for folder in library)
+    )
 
 
 class BaselineCache:

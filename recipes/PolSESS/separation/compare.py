@@ -44,8 +44,7 @@ def compare(runs):
         columns = [
             column
             for column in score_names(first)
-            if column in scores and column != "si_sdr"
-            if not column.endswith("_mix")
+            if column in scores and not column.endswith("_mix")
         ]
         both = _side_by_side(first, scores, columns)
         variants = first["variant"].unique()
@@ -176,12 +175,12 @@ def readable(table):
     -------
     pd.DataFrame
         For each run and variant the number of rows, and for each score the
-        difference, its interval and p.
+        difference, its interval and p, and how many of the rows are left out.
     """
     lines = {}
     for row in table.to_dict("records"):
         key = (row["run"], row["variant"], row["setting"])
-        line = lines.setdefault(key, {"n": str(row["n"])})
+        line = lines.setdefault(key, {"n": str(row["n"] + row["left_out"])})
         digits = 3 if "stoi" in row["score"] else 2
         text = "-"
         if np.isfinite(row["difference"]):

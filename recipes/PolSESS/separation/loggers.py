@@ -4,6 +4,7 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import io
 import uuid
 from importlib.util import find_spec
 from pathlib import Path
@@ -162,8 +163,13 @@ class WandbBoard(WandBLogger):
         """Shows a figure of matplotlib."""
         if if_main_process():
             import wandb
+            from PIL import Image
 
-            self.open().log({name: wandb.Image(figure)}, step=epoch)
+            # A picture: wandb takes figures of pyplot only.
+            content = io.BytesIO()
+            figure.savefig(content, format="png")
+            image = wandb.Image(Image.open(content))
+            self.open().log({name: image}, step=epoch)
 
     def open(self):
         """Returns the run, which the first call starts or continues."""

@@ -26,6 +26,7 @@ MAX_PIXELS = (128, 320)  # frequency, time
 COLORS = 64
 MAP = "magma"  # the brighter the louder, in print and for the colour-blind too
 FULL_SCALE = 32767  # of 16 bits
+BLOCK = 65536  # samples
 
 
 def _uri(kind, content):
@@ -58,8 +59,8 @@ def without_clipping(signals):
     return {name: factor * values for name, values in signals.items()}, factor
 
 
-def wav(values, sample_rate):
-    """A 16-bit WAV file of a signal.
+def sound(values, sample_rate, compressed=False):
+    """A 16-bit WAV file of a signal, or an Ogg Vorbis file of a tenth of that.
 
     Arguments
     ---------
@@ -67,16 +68,24 @@ def wav(values, sample_rate):
         Within -1 and 1, [time].
     sample_rate : int
         In Hz.
+    compressed : bool
+        Whether to take Ogg Vorbis, which loses what is hardly heard.
 
     Returns
     -------
     str
-        A data URI.
+        A data URI; the length is kept in both formats.
     """
     samples = np.round(FULL_SCALE * values).astype(np.int16)
     file = io.BytesIO()
-    soundfile.write(file, samples, sample_rate, "PCM_16", format="WAV")
-    return _uri("audio/wav", file.getvalue())
+    kind = ("OGG", "VORBIS") if compressed else ("WAV", "PCM_16")
+    with soundfile.SoundFile(
+        file, "w", sample_rate, 1, format=kind[0], subtype=kind[1]
+    ) as writer:
+        # In parts, since libsndfile cannot encode hours of Vorbis at once.
+        for start in range(0, len(samples), BLOCK):
+            writer.write(samples[start : start + BLOCK])
+    return _uri(f"audio/{kind[0].lower()}", file.getvalue())
 
 
 def spectrograms(signals, sample_rate):
@@ -134,7 +143,7 @@ def legend():
     return ", ".join(f"rgb({r}, {g}, {b})" for r, g, b, _ in colors.tolist())
 
 
-def prepare(example, sample_rate):
+def prepare(example, sample_rate, compressed=False):
     """Sound, spectrograms and their axes, as the template takes them.
 
     Arguments
@@ -143,6 +152,8 @@ def prepare(example, sample_rate):
         See page.py.
     sample_rate : int
         In Hz.
+    compressed : bool
+        See ``sound``.
 
     Returns
     -------
@@ -160,7 +171,7 @@ def prepare(example, sample_rate):
                 "name": name,
                 "seconds": len(values) / sample_rate,
                 "ticks": _ticks(len(values) / sample_rate),
-                "wav": wav(values, sample_rate),
+                "sound": sound(values, sample_rate, compressed),
                 "picture": pictures[name],
             }
             for name, values in signals.items()

@@ -93,8 +93,9 @@ class PageContent:
 def write_page(path, report):
     """Writes the page.
 
-    Where all examples together need more than MAX_BYTES, some are left out, the
-    second ones of a variant first, and the page says which.
+    Where all examples together need more than MAX_BYTES, their sound is
+    compressed; where that does not do, some are left out, the second ones of a
+    variant first. The page says so.
 
     Arguments
     ---------
@@ -120,7 +121,11 @@ def write_page(path, report):
     environment.filters["unit"] = page_tables.unit
     page = environment.get_template("page.html")
     parts = _parts(report)
+    parts["compressed"] = False
     shown = _choose(report, page, parts)
+    if len(shown) < len(report.examples):
+        parts["compressed"] = True
+        shown = _choose(report, page, parts)
     left_out = [e for e in report.examples if id(e) not in shown]
     text = page.render(
         parts, examples=list(shown.values()), left_out=left_out
@@ -174,7 +179,9 @@ def _choose(report, page, parts):
     free = MAX_BYTES - empty
     chosen = {}
     for example in first + second:
-        prepared = media.prepare(example, report.sample_rate)
+        prepared = media.prepare(
+            example, report.sample_rate, parts["compressed"]
+        )
         needed = size([prepared]) - empty
         if needed <= free:
             free -= needed

@@ -172,8 +172,13 @@ class Scorer:
         while len(self.pending) > 16 * self.n_jobs:
             self._finish_oldest()
 
-    def rows(self):
+    def rows(self, progressbar=True):
         """Waits for all scores; the scorer is then empty again.
+
+        Arguments
+        ---------
+        progressbar : bool
+            Whether to show how many utterances are still to be scored.
 
         Returns
         -------
@@ -181,7 +186,12 @@ class Scorer:
             One row for each utterance and source, in the order of submission.
         """
         try:
-            for _ in tqdm(range(len(self.pending)), desc="scoring", delay=2):
+            for _ in tqdm(
+                range(len(self.pending)),
+                desc="scoring the last utterances",
+                delay=2,
+                disable=not progressbar,
+            ):
                 self._finish_oldest()
         finally:
             self.pool.close()

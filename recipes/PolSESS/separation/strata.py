@@ -55,7 +55,7 @@ def stratify(scores, names, task, save_folder):
     scores = scores.loc[[counts_in_means(v, task) for v in scores["variant"]]]
     columns = score_names(scores)
     table = []
-    for name in names:
+    for name in dict.fromkeys(names):
         values = strata_of(scores, name, save_folder)
         for value, rows in scores.groupby(values, observed=True):
             row = {"stratum": name, "value": value}

@@ -194,6 +194,7 @@ def cells(table, style):
     text = table[labels].astype(str)
     text["n"] = table["n"].map(lambda n: str(n or "0 (no mixtures)"))
     if "few" in table:
+        text["mixtures"] = table["mixtures"].astype(str)
         text.loc[table["few"], "n"] += " (few)"
     for name in score_names(table):
         text[name.replace("_", " ")] = [

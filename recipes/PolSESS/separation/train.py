@@ -101,6 +101,8 @@ class SeparationBrain(Watch, sb.Brain):
             self.hparams.train_mixer.set_epoch(epoch)
             self.train_losses = []
             self.watch_start()
+        elif stage == sb.Stage.TEST and if_main_process():
+            self.hparams.audio_writer.clear()
         self.valid_rows = []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
@@ -116,7 +118,9 @@ class SeparationBrain(Watch, sb.Brain):
             self.end_of_validation(epoch)
         elif stage == sb.Stage.TEST and if_main_process():
             self.hparams.reporter.write(
-                scores=pd.DataFrame(self.hparams.scorer.rows()),
+                scores=pd.DataFrame(
+                    self.hparams.scorer.rows(not self.noprogressbar)
+                ),
                 facts=run_facts(self, sys.argv),
                 listen=self.listen,
             )
