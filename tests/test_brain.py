@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from boards import Boards
+from checkpointer import SafeCheckpointer
 from recipe import hparams_of
 from runs import read_curve
 from train import SeparationBrain, dataio_prep
 
 import speechbrain as sb
 from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.run_opts import RunOptions
 
 SMALL = {
@@ -33,7 +33,7 @@ def brain(tmp_path):
     hparams = hparams_of(**SMALL)
     hparams["output_folder"] = str(tmp_path)
     hparams["train_logger"].save_file = str(tmp_path / "train_log.txt")
-    hparams["checkpointer"] = Checkpointer(
+    hparams["checkpointer"] = SafeCheckpointer(
         tmp_path / "save",
         hparams["checkpointer"].recoverables,
     )
@@ -166,11 +166,19 @@ def test_few_mixtures_are_said_once_with_the_interval(brain, caplog):
     assert caplog.text.count(text) == 1
 
 
-def test_diverged_training_stops_and_keeps_the_best(brain):
+def test_invalid_validation_is_never_best_and_several_stop(brain, caplog):
     validate(brain, 1, {"S": 2.0})
-    with pytest.raises(ValueError, match="epoch 2: no validation SI-SDRi"):
-        validate(brain, 2, {"S": np.nan})
-    assert len(brain.checkpointer.list_checkpoints()) == 1
+    for epoch in (2, 3, 4):
+        validate(brain, epoch, {"S": np.nan})
+        assert f"epoch {epoch}: the validation is not finite" in caplog.text
+        best = brain.checkpointer.find_checkpoint(max_key="si_sdri")
+        assert best.meta["epoch"] == 1
+    assert learning_rate(brain) == 0.001
+    with pytest.raises(ValueError, match="the training has diverged"):
+        validate(brain, 5, {"S": np.nan})
+    metas = [c.meta for c in brain.checkpointer.list_checkpoints()]
+    assert sorted(meta["epoch"] for meta in metas) == [1, 3, 4]
+    assert "si_sdri" not in max(metas, key=lambda meta: meta["epoch"])
 
 
 def batch_of(mixture, sources):

@@ -1,55 +1,16 @@
-"""Finding, loading and distrusting checkpoints.
+"""Finding and loading checkpoints.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import os
-import zipfile
-from pathlib import Path
 
 import torch
 
 from speechbrain.utils.checkpoints import Checkpointer
-from speechbrain.utils.logger import get_logger
-
-logger = get_logger(__name__)
 
 NETWORK = ("encoder", "masknet", "decoder")
-# Files that torch wrote: their directory stands at the end, so a file that was
-# cut off is no zip archive.
-ARCHIVES = (*NETWORK, "lr_scheduler", "optimizer")
-TEXTS = ("brain", "counter", "dataloader-TRAIN")
-
-
-def set_aside_broken_checkpoints(save_folder):
-    """Renames checkpoints that a killed process left unfinished.
-
-    SpeechBrain marks a checkpoint as one before it writes its files, and then
-    cannot start from it. ``CKPT+...`` becomes ``BROKEN+...``, with a warning, and
-    the checkpoint before it is found.
-
-    Arguments
-    ---------
-    save_folder : str
-        Folder of the checkpoints of a run.
-    """
-    for folder in sorted(Path(save_folder).glob("CKPT+*")):
-        marked = (folder / "CKPT.yaml").is_file()
-        whole = all(
-            zipfile.is_zipfile(folder / f"{name}.ckpt") for name in ARCHIVES
-        ) and all(
-            os.path.getsize(folder / f"{name}.ckpt")
-            for name in TEXTS
-            if (folder / f"{name}.ckpt").exists()
-        )
-        if marked and not whole:
-            broken = folder.with_name(folder.name.replace("CKPT", "BROKEN", 1))
-            logger.warning(
-                f"{folder} was not written to its end; it is now {broken.name} "
-                "and an older checkpoint is used"
-            )
-            folder.rename(broken)
 
 
 def check_checkpoint(hparams):

@@ -5,6 +5,7 @@ Authors
 """
 
 import importlib
+import os
 from collections import deque
 
 from baselines import BaselineCache
@@ -136,7 +137,10 @@ class Scorer:
         self.metrics = metrics
         self.sample_rate = sample_rate
         self.cache = BaselineCache(cache_folder)
-        self.n_jobs = n_jobs or get_available_cpu_count()
+        # The processes of a distributed test share the cores.
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        cores = get_available_cpu_count() // processes
+        self.n_jobs = n_jobs or max(1, cores)
         self.pool = ScoringPool(self.n_jobs)
         self.pending = deque()
         self.finished = []

@@ -20,11 +20,7 @@ from functools import partial
 
 import pandas as pd
 import torch
-from checkpoints import (
-    check_checkpoint,
-    load_weights,
-    set_aside_broken_checkpoints,
-)
+from checkpoints import check_checkpoint, load_weights
 from checks import check_hparams
 from facts import run_facts
 from hyperpyyaml import load_hyperpyyaml
@@ -34,9 +30,12 @@ from mixer import Mixer
 from mmipc import VARIANTS, counts_in_means, source_names
 from options import supported_accumulation, supported_options
 from prepare_polsess import data_root, prepare_polsess
+from reliability import Reliable, gathered
+from run_folder import check_settings, lock_folder
 from strata import check_strata
 from utterances import utterances_of
 from validation import (
+    in_order,
     readable,
     show_clips,
     validation_rows,
@@ -53,7 +52,7 @@ from speechbrain.utils.logger import get_logger
 logger = get_logger(__name__)
 
 
-class SeparationBrain(Watch, sb.Brain):
+class SeparationBrain(Reliable, Watch, sb.Brain):
     """Trains on one variant of each mixture, validates and tests on all."""
 
     warned_of_few_mixtures = False
@@ -79,7 +78,7 @@ class SeparationBrain(Watch, sb.Brain):
             self.valid_rows += validation_rows(batch, score)
             epoch = self.hparams.epoch_counter.current
             show_clips(self.hparams.boards, batch, cut, epoch)
-        elif if_main_process():
+        else:
             for utterance in cut():
                 self.hparams.scorer.submit(utterance)
                 self.hparams.audio_writer.write(utterance)
@@ -111,32 +110,34 @@ class SeparationBrain(Watch, sb.Brain):
             # Of the mixtures since the start or the last resume, without
             # those that Brain skipped. Its own stage_loss is a mean of means.
             losses = torch.cat([torch.empty(0), *self.train_losses])
+            losses = torch.tensor(gathered(losses.tolist()))
             losses = losses[losses.isfinite()]
             mean = {"loss": losses.mean().item()} if len(losses) else {}
             self.train_stats = {**mean, "n": len(losses), **self.watch_stats()}
         elif stage == sb.Stage.VALID:
             self.end_of_validation(epoch)
-        elif stage == sb.Stage.TEST and if_main_process():
-            self.hparams.reporter.write(
-                scores=pd.DataFrame(
-                    self.hparams.scorer.rows(not self.noprogressbar)
-                ),
-                facts=run_facts(self, sys.argv),
-                listen=self.listen,
-            )
+        else:
+            is_main = if_main_process()
+            rows = self.hparams.scorer.rows(is_main and not self.noprogressbar)
+            scores = pd.DataFrame(gathered(rows))
+            if is_main:
+                self.hparams.reporter.write(
+                    scores=in_order(scores),
+                    facts=run_facts(self, sys.argv),
+                    listen=self.listen,
+                )
 
     def end_of_validation(self, epoch):
         """Logs the epoch, adapts the learning rate, saves a checkpoint."""
-        stats, by_variant = validation_stats(
-            self.valid_rows, epoch, self.hparams.save_folder
-        )
+        stats, by_variant = validation_stats(gathered(self.valid_rows))
         if not self.warned_of_few_mixtures:
             self.warned_of_few_mixtures = warn_of_few_mixtures(stats)
-        old_lr, new_lr = self.hparams.lr_scheduler(
-            [self.optimizer], epoch, -stats["SI-SDRi"]
-        )
-        sb.nnet.schedulers.update_learning_rate(self.optimizer, new_lr)
-        meta = {"epoch": epoch, "lr": old_lr}
+        meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
+        if self.is_valid(stats["SI-SDRi"], epoch):
+            _, new_lr = self.hparams.lr_scheduler(
+                [self.optimizer], epoch, -stats["SI-SDRi"]
+            )
+            sb.nnet.schedulers.update_learning_rate(self.optimizer, new_lr)
         self.hparams.train_logger.log_stats(
             meta, readable(self.train_stats), readable(stats)
         )
@@ -217,6 +218,7 @@ if __name__ == "__main__":
         hparams = load_hyperpyyaml(fin, overrides)
     check_hparams(hparams, run_opts)
 
+    run_on_main(lock_folder, [hparams["output_folder"]])
     sb.create_experiment_directory(
         experiment_directory=hparams["output_folder"],
         hyperparams_to_save=hparams_file,
@@ -238,6 +240,8 @@ if __name__ == "__main__":
     )
     datasets = dataio_prep(hparams, splits)
     check_strata(hparams)
+    if not run_opts.test_only:
+        run_on_main(check_settings, [hparams, run_opts])
     run_opts = supported_accumulation(hparams, run_opts)
 
     if hparams["init_from"]:
@@ -250,7 +254,6 @@ if __name__ == "__main__":
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    run_on_main(set_aside_broken_checkpoints, [hparams["save_folder"]])
     brain.fit(
         epoch_counter=hparams["epoch_counter"],
         train_set=datasets.get("train"),

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from intervals import mean_intervals
 from losses import pairwise_si_sdr
+from mmipc import VARIANTS
 from tables import variant_strata
 
 from speechbrain.utils.logger import get_logger
@@ -51,24 +52,50 @@ def validation_rows(batch, score):
     ]
 
 
-def validation_stats(rows, epoch, save_folder):
-    """The figures of a validation.
+def in_order(scores):
+    """The scores of a test, in an order that no number of processes changes.
 
-    Raises ValueError when no SI-SDRi is finite.
+    Arguments
+    ---------
+    scores : pd.DataFrame
+        With ID, variant and source.
+
+    Returns
+    -------
+    pd.DataFrame
+        By ID, then as in VARIANTS, then by source.
+
+    Example
+    -------
+    >>> scores = pd.DataFrame(
+    ...     {"ID": ["b", "a"], "variant": "S", "source": "s1"}
+    ... )
+    >>> in_order(scores)["ID"].tolist()
+    ['a', 'b']
+    """
+    if scores.empty:
+        return scores
+    order = scores["variant"].map(VARIANTS.index)
+    return (
+        scores.assign(order=order)
+        .sort_values(["ID", "order", "source"], ignore_index=True)
+        .drop(columns="order")
+    )
+
+
+def validation_stats(rows):
+    """The figures of a validation.
 
     Arguments
     ---------
     rows : list of dict
         What ``validation_rows`` returned.
-    epoch : int
-        Its number.
-    save_folder : str
-        Of the checkpoints, for the message.
 
     Returns
     -------
     stats : dict
-        SI-SDRi, the macro mean in dB, its interval, n and failures.
+        SI-SDRi, the macro mean in dB (NaN if none is finite), its interval, n
+        and failures.
     by_variant : dict
         SI-SDRi/<variant> -> mean in dB.
     """
@@ -77,12 +104,6 @@ def validation_stats(rows, epoch, save_folder):
     rows["si_sdri"] = rows["si_sdri"].where(np.isfinite(rows["si_sdri"]))
     strata = variant_strata(rows)
     interval = mean_intervals(rows, ["si_sdri"], strata).loc["si_sdri"]
-    if not np.isfinite(interval["mean"]):
-        raise ValueError(
-            f"epoch {epoch}: no validation SI-SDRi is finite, the training "
-            f"has diverged; the checkpoints in {save_folder} are those of "
-            "earlier epochs"
-        )
     stats = {
         "SI-SDRi": float(interval["mean"]),
         "ci_low": float(interval["ci_low"]),

@@ -1,0 +1,95 @@
+"""The random state of a training, saved with its checkpoints.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import os
+import random
+from functools import partial
+
+import numpy as np
+import torch
+
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from speechbrain.utils.distributed import get_rank
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
+
+
+@partial(register_checkpoint_hooks, save_on_main_only=False)
+class RandomState:
+    """The random state of Python, numpy, torch and CUDA, of each process.
+
+    SpeechBrain saves none of it, so that after a resume whatever is drawn in
+    training, for instance by dropout, is drawn anew.
+
+    Example
+    -------
+    >>> state, path = RandomState(), getfixture("tmpdir").join("random.ckpt")
+    >>> state.save(path)
+    >>> drawn = random.random(), np.random.rand(), torch.rand(1)
+    >>> state.load(path, end_of_epoch=True)
+    >>> (random.random(), np.random.rand(), torch.rand(1)) == drawn
+    True
+    """
+
+    @mark_as_saver
+    def save(self, path):
+        """Saves the state of this process beside those of the others.
+
+        Arguments
+        ---------
+        path : str
+            Of the first process; others add their number.
+        """
+        name, *numpy_state = np.random.get_state()
+        state = {
+            "python": random.getstate(),
+            "numpy": [name, *(np.asarray(p).tolist() for p in numpy_state)],
+            "torch": torch.get_rng_state(),
+            "cuda": _cuda_state(),
+        }
+        torch.save(state, _of_this_process(path))
+
+    @mark_as_loader
+    def load(self, path, end_of_epoch):
+        """Loads the state of this process.
+
+        Arguments
+        ---------
+        path : str
+            Of the first process.
+        end_of_epoch : bool
+            Not used.
+        """
+        path = _of_this_process(path)
+        if not os.path.exists(path):
+            logger.warning(
+                f"{path} is missing: the training had fewer processes, so "
+                "random numbers begin anew"
+            )
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        version, numbers, gauss = state["python"]
+        random.setstate((version, tuple(numbers), gauss))
+        np.random.set_state(state["numpy"])
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda"])
+
+
+def _cuda_state():
+    """That of the GPU of this process; others are not touched."""
+    used = torch.cuda.is_initialized()
+    return torch.cuda.get_rng_state() if used else None
+
+
+def _of_this_process(path):
+    rank = get_rank() or 0
+    return str(path) if rank == 0 else f"{path}.{rank}"

@@ -1,0 +1,290 @@
+"""A mix-in that makes an interrupted training end with the undisturbed model.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import atexit
+import math
+import multiprocessing
+import os
+import signal
+
+import torch
+from randomness import RandomState
+
+import speechbrain as sb
+from speechbrain.utils.distributed import is_distributed_initialized
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
+
+# What schedulers send, and Ctrl-C.
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+def gathered(rows):
+    """The rows of all processes.
+
+    Arguments
+    ---------
+    rows : list
+        Of this process.
+
+    Returns
+    -------
+    list
+        The same in all processes.
+
+    Example
+    -------
+    >>> gathered([1, 2])
+    [1, 2]
+    """
+    if not is_distributed_initialized():
+        return rows
+    parts = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, rows)
+    return [row for part in parts for row in part]
+
+
+def ignore_signals(worker_id):
+    """Lets a worker of a data loader live until its parent ends it.
+
+    Schedulers, and the terminal, signal the workers too: without them the
+    training could not finish its step.
+
+    Arguments
+    ---------
+    worker_id : int
+        Not used.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def end_workers():
+    """Ends workers of data loaders when their parent ends, however it does.
+
+    They ignore what multiprocessing then sends them, and for whose effect it
+    would wait for ever.
+    """
+    # torch makes an error of each.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+
+class Reliable:
+    """A mix-in before sb.Brain; it answers these defects of it:
+
+    * Random state is not saved, and making the iterator of a loader draws from
+      the global generator: loaders get a generator of their own.
+    * A checkpoint within a window of gradient accumulation loses the gradients
+      of the window: here one is only written where a window ends.
+    * The last, shorter window of an epoch is thrown away: here it makes a step,
+      scaled by its own length.
+    * One gradient that is not finite makes all weights NaN, or, set to None,
+      lets Adam move the others: here such a step changes nothing, the mixtures
+      are named, and after nonfinite_patience such steps in a row it is an error.
+    * Only the first group of parameters is clipped: here all are, together.
+    * SIGTERM, SIGUSR1 and Ctrl-C lose everything since the last checkpoint, and
+      a kill in validation a whole epoch: here the window is finished and saved,
+      and an epoch is saved before it is validated. A second Ctrl-C quits.
+    * evaluate() counts on from the step of an intra-epoch checkpoint.
+    * With several processes each validates and tests everything: here each
+      takes a part, and ``gathered`` brings the rows together.
+    """
+
+    interrupted_by = None
+    skipped_in_a_row = 0
+    invalid_in_a_row = 0
+
+    def make_dataloader(self, dataset, stage, *arguments, **loader_kwargs):
+        """Makes a loader whose randomness is its own, see the parent."""
+        generator = torch.Generator().manual_seed(self.hparams.seed)
+        loader_kwargs.setdefault("generator", generator)
+        if stage != sb.Stage.TRAIN and is_distributed_initialized():
+            loader_kwargs["sampler"] = range(
+                torch.distributed.get_rank(),
+                len(dataset),
+                torch.distributed.get_world_size(),
+            )
+        if loader_kwargs.get("num_workers", 0):
+            loader_kwargs.setdefault("worker_init_fn", ignore_signals)
+            atexit.register(end_workers)
+        loader = super().make_dataloader(
+            dataset, stage, *arguments, **loader_kwargs
+        )
+        if stage == sb.Stage.TRAIN:
+            self.train_loader = loader
+        return loader
+
+    def on_fit_start(self):
+        """Recovers the random state too; begins to listen to signals."""
+        self.checkpointer.add_recoverable("random", RandomState())
+        super().on_fit_start()
+        self.window_ids = []
+        self.checkpoint_is_due = False
+        for number in SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def on_evaluate_start(self, max_key=None, min_key=None):
+        """Counts the batches of the test from 1; signals end it at once."""
+        if self.interrupted_by:
+            raise SystemExit(128 + self.interrupted_by)
+        super().on_evaluate_start(max_key=max_key, min_key=min_key)
+        self.step = 0
+        for number in SIGNALS:
+            signal.signal(number, _quit)
+
+    def on_fit_batch_start(self, batch, should_step):
+        """Remembers the mixtures of a window."""
+        super().on_fit_batch_start(batch, should_step)
+        self.window_ids += batch.mixture_id
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        """Makes the step of the last window of an epoch."""
+        if self.step == len(self.train_loader) and not should_step:
+            length = self.step % self.grad_accumulation_factor
+            scale = self.grad_accumulation_factor / length
+            for parameter in self.modules.parameters():
+                if parameter.grad is not None:
+                    parameter.grad *= scale
+                    if is_distributed_initialized():
+                        # no_sync was on, the window being incomplete.
+                        torch.distributed.all_reduce(parameter.grad)
+                        parameter.grad /= torch.distributed.get_world_size()
+            self.optimizers_step()
+        super().on_fit_batch_end(batch, outputs, loss, should_step)
+
+    def optimizers_step(self):
+        """Makes a step if all gradients are finite, clipping them together."""
+        optimizers = self.freeze_optimizers(self.optimizers_dict).values()
+        for optimizer in optimizers:
+            self.scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(
+            [
+                parameter
+                for optimizer in optimizers
+                for group in optimizer.param_groups
+                for parameter in group["params"]
+            ],
+            self.max_grad_norm,
+        )
+        self.gradient_norms.append(norm.detach())
+        if norm.isfinite():
+            self.skipped_in_a_row = 0
+            for optimizer in optimizers:
+                self.scaler.step(optimizer)
+            self.optimizer_step += 1
+        else:
+            self._skip_step()
+        # In fp16 this lowers the scale where it was too high.
+        self.scaler.update()
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.window_ids = []
+
+    def _skip_step(self):
+        """Counts and names a step that was not made."""
+        self.skipped_in_a_row += 1
+        logger.warning(
+            f"step {self.step}: the gradients are not finite, so nothing "
+            f"changes; mixtures: {', '.join(self.window_ids)}"
+        )
+        # fp16 begins with a scale that is too high for some steps.
+        patience = self.nonfinite_patience + 20 * self.scaler.is_enabled()
+        if self.skipped_in_a_row > patience:
+            raise ValueError(
+                f"the gradients of {self.skipped_in_a_row} steps in a row are "
+                "not finite (--nonfinite_patience); the last checkpoint is "
+                f"intact. Mixtures: {', '.join(self.window_ids)}"
+            )
+
+    def is_valid(self, metric, epoch):
+        """Whether the metric of a validation says anything.
+
+        Raises ValueError when nonfinite_patience validations before said
+        nothing either.
+
+        Arguments
+        ---------
+        metric : float
+            By which the best epoch is found.
+        epoch : int
+            Its number.
+
+        Returns
+        -------
+        bool
+            False, with a warning, if it is not finite.
+        """
+        if math.isfinite(metric):
+            self.invalid_in_a_row = 0
+            return True
+        self.invalid_in_a_row += 1
+        if self.invalid_in_a_row > self.nonfinite_patience:
+            raise ValueError(
+                f"epoch {epoch}: the validation is not finite, as were the "
+                f"{self.nonfinite_patience} before it (--nonfinite_patience): "
+                "the training has diverged"
+            )
+        logger.warning(
+            f"epoch {epoch}: the validation is not finite; it is invalid, and "
+            "its checkpoint never the best"
+        )
+        return False
+
+    def _on_signal(self, number, frame):
+        """Asks for a checkpoint and the end; a second Ctrl-C does not wait."""
+        if number == signal.SIGINT and self.interrupted_by == number:
+            end_workers()
+            os._exit(128 + number)
+        self.interrupted_by = number
+        logger.warning(
+            f"{signal.Signals(number).name}: the training ends after the "
+            "present step, with a checkpoint; the same command resumes it"
+        )
+
+    def _is_interrupted(self):
+        """Whether any process got a signal; all get the same answer."""
+        number = torch.tensor(int(self.interrupted_by or 0))
+        if is_distributed_initialized():
+            number = number.to(self.device)
+            torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
+        self.interrupted_by = int(number) or None
+        return self.interrupted_by is not None
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        """Postpones a checkpoint that is due to the end of the window."""
+        self.checkpoint_is_due |= super()._should_save_intra_epoch_ckpt(
+            last_ckpt_time, steps_since_ckpt
+        )
+        if self.window_ids:
+            return False
+        return self._is_interrupted() or self.checkpoint_is_due
+
+    def _save_intra_epoch_ckpt(self):
+        """Saves, and ends the training if that was asked for."""
+        super()._save_intra_epoch_ckpt()
+        self.checkpoint_is_due = False
+        if self._is_interrupted():
+            logger.warning("The training is saved and ends here")
+            raise SystemExit(128 + self.interrupted_by)
+
+    def _fit_valid(self, valid_set, epoch, enable):
+        """Saves the epoch before it is validated."""
+        self._save_intra_epoch_ckpt()
+        super()._fit_valid(valid_set, epoch, enable)
+
+    def update_average(self, loss, avg_loss):
+        """Ends a validation that was interrupted; its epoch is saved."""
+        if not self.modules.training and self.interrupted_by:
+            raise SystemExit(128 + self.interrupted_by)
+        return super().update_average(loss, avg_loss)
+
+
+def _quit(number, frame):
+    """Ends a test: there is nothing to save."""
+    raise SystemExit(128 + number)

@@ -1,0 +1,243 @@
+"""Runs train.py and lets something go wrong in it, for the fault tests.
+
+> python faults.py PLACE NUMBER ACTION [train.py's arguments]
+> python faults.py serve
+
+PLACE is the name of a method of the Brain or the checkpointer, or of a function
+of its modules; before its NUMBER-th call (0: before each) the ACTION happens:
+
+* the name of a signal, which the process gets; ``group:`` before it, which the
+  process and its data loader's workers get; ``twice:``, two of them
+* ``nan`` or ``inf``, which one number of one gradient becomes
+* ``nan_loss``, which the loss of this batch becomes
+
+``serve`` reads one run per line from its input, as JSON: ``faults``, a list of
+the above, ``arguments``, and the files ``output`` and ``trace``; answers with
+its exit code and its number. A run is a fork of this process, which spares it
+the seconds of importing, in a session and group of its own, and writes no
+report. Its model has dropout, and draws from Python's and numpy's generators.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import hashlib
+import json
+import os
+import random
+import runpy
+import signal
+import sys
+import time
+
+import numpy as np
+import torch
+from recipe import SEPARATION
+
+import speechbrain as sb
+from speechbrain.lobes.models.conv_tasnet import MaskNet
+
+sys.path[:0] = [str(SEPARATION), str(SEPARATION.parent)]
+
+
+def digest_of(brain):
+    """The sum of a Brain's weights and of the state of its optimizer."""
+    return state_digest(brain.modules.state_dict(), brain.optimizer)
+
+
+def state_digest(weights, optimizer):
+    """The sum of weights, by name, and of an optimizer's tensors.
+
+    Arguments
+    ---------
+    weights : dict
+        Name -> tensor.
+    optimizer : torch.optim.Optimizer or dict
+        Or what its state_dict returns.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
+    if not isinstance(optimizer, dict):
+        optimizer = optimizer.state_dict()
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    for number, values in sorted(optimizer["state"].items()):
+        for name, value in sorted(values.items()):
+            value = torch.as_tensor(value)
+            digest.update(f"{number}.{name}".encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def send(action):
+    """Sends a signal to this process, or to its group."""
+    kind, _, name = action.rpartition(":")
+    number = getattr(signal, name)
+    for _ in range(2 if kind == "twice" else 1):
+        if kind == "group":
+            os.killpg(0, number)
+        else:
+            os.kill(os.getpid(), number)
+    if number == signal.SIGKILL:
+        time.sleep(10)
+
+
+def spoil_gradient(brain, value):
+    """Changes one number of the first gradient."""
+    parameter = next(
+        p for p in brain.modules.parameters() if p.grad is not None
+    )
+    parameter.grad.view(-1)[0] = float(value)
+
+
+def with_fault(method, number, action):
+    """A method before whose number-th call something happens."""
+    calls = []
+
+    def counted(*arguments, **keywords):
+        """The method itself, and what happens before or to it."""
+        calls.append(0)
+        if number not in (0, len(calls)):
+            return method(*arguments, **keywords)
+        if action == "nan_loss":
+            loss = method(*arguments, **keywords)
+            return loss * torch.nan if arguments[0].modules.training else loss
+        if action in ("nan", "inf"):
+            spoil_gradient(arguments[0], action)
+        else:
+            send(action)
+        return method(*arguments, **keywords)
+
+    return counted
+
+
+def install(faults, trace=None):
+    """Makes faults happen.
+
+    Arguments
+    ---------
+    faults : list of tuple
+        place, number, action.
+    trace : str
+        A file for the steps that a Brain makes, if any.
+    """
+    import checkpointer
+    import seals
+
+    owners = (checkpointer.SafeCheckpointer, checkpointer, seals)
+    of_brain = []
+    for place, number, action in faults:
+        owner = next((o for o in owners if hasattr(o, place)), None)
+        if owner is None or hasattr(sb.Brain, place):
+            of_brain.append((place, number, action))
+        else:
+            method = getattr(owner, place)
+            setattr(owner, place, with_fault(method, int(number), action))
+    init = sb.Brain.__init__
+
+    def install_and_init(brain, *arguments, **keywords):
+        """Changes the most derived class, whose methods all calls go to."""
+        owner = type(brain)
+        for place, number, action in of_brain:
+            method = getattr(owner, place)
+            setattr(owner, place, with_fault(method, int(number), action))
+        if trace:
+            add_trace(owner, trace)
+        init(brain, *arguments, **keywords)
+
+    sb.Brain.__init__ = install_and_init
+
+
+def add_trace(owner, path):
+    """Lets a class write a line for each batch and each step it has made."""
+
+    def write(line):
+        """Appends it at once: a kill may be next."""
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    fit_batch, step = owner.fit_batch, owner.optimizers_step
+
+    def traced_batch(brain, batch):
+        """Writes the step and the mixtures."""
+        done = fit_batch(brain, batch)
+        epoch = brain.hparams.epoch_counter.current
+        write({"batch": [epoch, brain.step, *batch.mixture_id, *batch.variant]})
+        return done
+
+    def traced_step(brain):
+        """Writes the state before and after."""
+        before = digest_of(brain)
+        step(brain)
+        write({"before": before, "after": digest_of(brain)})
+
+    owner.fit_batch, owner.optimizers_step = traced_batch, traced_step
+
+
+def add_randomness():
+    """Lets the model draw from three generators in training."""
+    forward = MaskNet.forward
+
+    def random_forward(masknet, mixture):
+        """Drops and scales."""
+        masks = forward(masknet, mixture)
+        if masknet.training:
+            scale = 1 + 0.1 * random.random() + 0.1 * np.random.rand()
+            masks = scale * torch.nn.functional.dropout(masks, 0.2)
+        return masks
+
+    MaskNet.forward = random_forward
+
+
+def leave_out_the_report():
+    """Spares runs what takes their time and has no part in faults."""
+    import facts
+    import reporter
+
+    def write_scores(self, scores, facts, listen):
+        """Writes the scores alone, of which the rest is made."""
+        scores.to_csv(f"{self.output_folder}/test_scores.csv", index=False)
+
+    reporter.Reporter.write = write_scores
+    facts.run_facts = lambda brain, command: {}
+    sb.utils.logger.get_environment_description = lambda: ""
+
+
+def run_train(arguments):
+    """Runs train.py in this process."""
+    os.chdir(SEPARATION)
+    sys.argv = ["train.py", *arguments]
+    runpy.run_path("train.py", run_name="__main__")
+
+
+def serve():
+    """Runs what its input asks for, one after the other."""
+    runpy.run_path(str(SEPARATION / "train.py"), run_name="imported")
+    add_randomness()
+    leave_out_the_report()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        process = os.fork()
+        if process == 0:
+            os.setsid()
+            inputs = os.open(os.devnull, os.O_RDONLY)
+            output = os.open(asked["output"], os.O_WRONLY | os.O_CREAT, 0o644)
+            for number, descriptor in enumerate((inputs, output, output)):
+                os.dup2(descriptor, number)
+            install(asked["faults"], asked["trace"])
+            run_train(asked["arguments"])
+            return
+        _, status = os.waitpid(process, 0)
+        code = os.waitstatus_to_exitcode(status)
+        print(json.dumps({"code": code, "process": process}), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["serve"]:
+        serve()
+    else:
+        install([tuple(sys.argv[1:4])])
+        run_train(sys.argv[4:])
