@@ -153,7 +153,7 @@ def test_a_changed_setting_is_refused_by_name(
     assert "another setting" not in caplog.text
 
     go_on = prepared(trained, *options, resume_changed=True, **overrides)
-    check_settings(*go_on)
+    check_settings(*go_on, resume_changed=True)
     assert f"resumed with another setting: {named}" in caplog.text
     check_settings(*prepared(trained, *options, **overrides))
 

@@ -113,7 +113,7 @@ def settings_of(hparams, run_opts):
     return settings
 
 
-def check_settings(hparams, run_opts):
+def check_settings(hparams, run_opts, resume_changed=False):
     """Refuses to resume a training with other settings.
 
     Raises ValueError that names each difference, unless ``resume_changed``.
@@ -124,6 +124,8 @@ def check_settings(hparams, run_opts):
         The loaded YAML, after the preparation.
     run_opts : speechbrain.utils.run_opts.RunOptions
         Run options of the command line.
+    resume_changed : bool
+        Whether to go on with other settings, with a warning for each.
     """
     path = Path(hparams["save_folder"]) / SETTINGS
     new = settings_of(hparams, run_opts)
@@ -135,7 +137,7 @@ def check_settings(hparams, run_opts):
             for key in sorted(set(old) | set(new))
             if old.get(key) != new.get(key)
         ]
-        if differences and not hparams["resume_changed"]:
+        if differences and not resume_changed:
             raise ValueError(
                 f"{hparams['output_folder']} holds a training with other "
                 "settings:\n- " + "\n- ".join(differences) + "\nName another "

@@ -241,7 +241,9 @@ if __name__ == "__main__":
     datasets = dataio_prep(hparams, splits)
     check_strata(hparams)
     if not run_opts.test_only:
-        run_on_main(check_settings, [hparams, run_opts])
+        run_on_main(
+            check_settings, [hparams, run_opts, hparams["resume_changed"]]
+        )
     run_opts = supported_accumulation(hparams, run_opts)
 
     if hparams["init_from"]:
