@@ -37,8 +37,6 @@ from recipe import SEPARATION
 import speechbrain as sb
 from speechbrain.lobes.models.conv_tasnet import MaskNet
 
-sys.path[:0] = [str(SEPARATION), str(SEPARATION.parent)]
-
 
 def digest_of(brain):
     """The sum of a Brain's weights and of the state of its optimizer."""
@@ -236,6 +234,7 @@ def serve():
 
 
 if __name__ == "__main__":
+    sys.path[:0] = [str(SEPARATION), str(SEPARATION.parent)]
     if sys.argv[1:] == ["serve"]:
         serve()
     else:

@@ -9,11 +9,10 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
-import prepare_polsess as module
 import pytest
 from prepare_polsess import prepare_polsess
+from recipe import ROOT
 from tiny_corpus import (
     FOLDERS,
     make_corpus,
@@ -23,7 +22,7 @@ from tiny_corpus import (
     write_metadata,
 )
 
-SCRIPT = Path(module.__file__)
+SCRIPT = ROOT / "recipes/PolSESS/prepare_polsess.py"
 
 
 @pytest.fixture
