@@ -4,13 +4,10 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import atexit
 import math
-import multiprocessing
-import os
-import signal
 
 import torch
+from interruption import Interruptible
 from randomness import RandomState
 
 import speechbrain as sb
@@ -18,9 +15,6 @@ from speechbrain.utils.distributed import is_distributed_initialized
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
-
-# What schedulers send, and Ctrl-C.
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 def gathered(rows):
@@ -48,34 +42,7 @@ def gathered(rows):
     return [row for part in parts for row in part]
 
 
-def ignore_signals(worker_id):
-    """Lets a worker of a data loader live until its parent ends it.
-
-    Schedulers, and the terminal, signal the workers too: without them the
-    training could not finish its step.
-
-    Arguments
-    ---------
-    worker_id : int
-        Not used.
-    """
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def end_workers():
-    """Ends workers of data loaders when their parent ends, however it does.
-
-    They ignore what multiprocessing then sends them, and for whose effect it
-    would wait for ever.
-    """
-    # torch makes an error of each.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for worker in multiprocessing.active_children():
-        worker.kill()
-
-
-class Reliable:
+class Reliable(Interruptible):
     """A mix-in before sb.Brain; it answers these defects of it:
 
     * Random state is not saved, and making the iterator of a loader draws from
@@ -88,15 +55,11 @@ class Reliable:
       lets Adam move the others: here such a step changes nothing, the mixtures
       are named, and after nonfinite_patience such steps in a row it is an error.
     * Only the first group of parameters is clipped: here all are, together.
-    * SIGTERM, SIGUSR1 and Ctrl-C lose everything since the last checkpoint, and
-      a kill in validation a whole epoch: here the window is finished and saved,
-      and an epoch is saved before it is validated. A second Ctrl-C quits.
     * evaluate() counts on from the step of an intra-epoch checkpoint.
     * With several processes each validates and tests everything: here each
       takes a part, and ``gathered`` brings the rows together.
     """
 
-    interrupted_by = None
     skipped_in_a_row = 0
     invalid_in_a_row = 0
 
@@ -110,9 +73,6 @@ class Reliable:
                 len(dataset),
                 torch.distributed.get_world_size(),
             )
-        if loader_kwargs.get("num_workers", 0):
-            loader_kwargs.setdefault("worker_init_fn", ignore_signals)
-            atexit.register(end_workers)
         loader = super().make_dataloader(
             dataset, stage, *arguments, **loader_kwargs
         )
@@ -121,22 +81,15 @@ class Reliable:
         return loader
 
     def on_fit_start(self):
-        """Recovers the random state too; begins to listen to signals."""
+        """Recovers the random state too."""
         self.checkpointer.add_recoverable("random", RandomState())
         super().on_fit_start()
         self.window_ids = []
-        self.checkpoint_is_due = False
-        for number in SIGNALS:
-            signal.signal(number, self._on_signal)
 
     def on_evaluate_start(self, max_key=None, min_key=None):
-        """Counts the batches of the test from 1; signals end it at once."""
-        if self.interrupted_by:
-            raise SystemExit(128 + self.interrupted_by)
+        """Counts the batches of the test from 1."""
         super().on_evaluate_start(max_key=max_key, min_key=min_key)
         self.step = 0
-        for number in SIGNALS:
-            signal.signal(number, _quit)
 
     def on_fit_batch_start(self, batch, should_step):
         """Remembers the mixtures of a window."""
@@ -235,56 +188,3 @@ class Reliable:
             "its checkpoint never the best"
         )
         return False
-
-    def _on_signal(self, number, frame):
-        """Asks for a checkpoint and the end; a second Ctrl-C does not wait."""
-        if number == signal.SIGINT and self.interrupted_by == number:
-            end_workers()
-            os._exit(128 + number)
-        self.interrupted_by = number
-        logger.warning(
-            f"{signal.Signals(number).name}: the training ends after the "
-            "present step, with a checkpoint; the same command resumes it"
-        )
-
-    def _is_interrupted(self):
-        """Whether any process got a signal; all get the same answer."""
-        number = torch.tensor(int(self.interrupted_by or 0))
-        if is_distributed_initialized():
-            number = number.to(self.device)
-            torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-        self.interrupted_by = int(number) or None
-        return self.interrupted_by is not None
-
-    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
-        """Postpones a checkpoint that is due to the end of the window."""
-        self.checkpoint_is_due |= super()._should_save_intra_epoch_ckpt(
-            last_ckpt_time, steps_since_ckpt
-        )
-        if self.window_ids:
-            return False
-        return self._is_interrupted() or self.checkpoint_is_due
-
-    def _save_intra_epoch_ckpt(self):
-        """Saves, and ends the training if that was asked for."""
-        super()._save_intra_epoch_ckpt()
-        self.checkpoint_is_due = False
-        if self._is_interrupted():
-            logger.warning("The training is saved and ends here")
-            raise SystemExit(128 + self.interrupted_by)
-
-    def _fit_valid(self, valid_set, epoch, enable):
-        """Saves the epoch before it is validated."""
-        self._save_intra_epoch_ckpt()
-        super()._fit_valid(valid_set, epoch, enable)
-
-    def update_average(self, loss, avg_loss):
-        """Ends a validation that was interrupted; its epoch is saved."""
-        if not self.modules.training and self.interrupted_by:
-            raise SystemExit(128 + self.interrupted_by)
-        return super().update_average(loss, avg_loss)
-
-
-def _quit(number, frame):
-    """Ends a test: there is nothing to save."""
-    raise SystemExit(128 + number)
