@@ -1,12 +1,11 @@
 """Bad configuration is refused before any data is read, and named."""
 
 import logging
-from types import SimpleNamespace
 
 import pytest
 from checkpoints import check_checkpoint
 from checks import check_hparams
-from options import supported_accumulation, supported_options
+from options import supported_options
 from recipe import hparams_of
 
 from speechbrain.utils.checkpoints import Checkpointer
@@ -152,30 +151,6 @@ def test_steps_between_checkpoints_replace_minutes(given, minutes):
     key = "ckpt_interval_minutes"
     used = options[key] if key in options.overridden_args else hparams[key]
     assert used == minutes
-
-
-@pytest.mark.parametrize(
-    "mixtures, processes, factor, lowered",
-    [(24, 1, 6, 0), (21, 1, 6, 0), (20, 1, 5, 1), (24, 2, 3, 1), (1, 1, 1, 1)],
-)
-def test_accumulation_fits_into_an_epoch(
-    mixtures, processes, factor, lowered, caplog, monkeypatch
-):
-    monkeypatch.setenv("WORLD_SIZE", str(processes))
-    hparams = {
-        "batch_size": 4,
-        "grad_accumulation_factor": 6,
-        "train_loader_kwargs": {"sampler": SimpleNamespace(shortest=mixtures)},
-    }
-    options = RunOptions.from_dictionary({})
-    with caplog.at_level(logging.WARNING):
-        options = supported_accumulation(hparams, options)
-    used = [
-        options[key] if key in options.overridden_args else hparams[key]
-        for key in ("grad_accumulation_factor",)
-    ]
-    assert used == [factor]
-    assert caplog.text.count(f"over {factor} batches, not 6") == lowered
 
 
 def test_nothing_to_test_is_refused(tmp_path):

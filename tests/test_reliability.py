@@ -76,6 +76,7 @@ def fit(folder, numbers, factor, max_grad_norm=1e9):
         (3, [[1, 2, 4], [8, 16]]),
         (4, [[1, 2, 4, 8], [16]]),
         (5, [[1, 2, 4, 8, 16]]),
+        (9, [[1, 2, 4, 8, 16]]),  # more than the epoch has
     ],
 )
 def test_each_window_makes_a_step_by_the_mean_of_its_batches(

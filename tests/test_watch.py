@@ -1,15 +1,18 @@
 """What is measured while a Brain trains, on a Brain small enough to check."""
 
+import tempfile
 import time
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from reliability import Reliable
+from torch.utils.data import Dataset
 from tqdm import tqdm
 from watch import Watch
 
 import speechbrain as sb
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
 
@@ -27,10 +30,11 @@ class Items(Dataset):
 
     def __getitem__(self, index):
         time.sleep(self.seconds)
-        return {"id": str(index), "vector": self.value}
+        item = str(index)
+        return {"id": item, "mixture_id": item, "vector": self.value}
 
 
-class ToyBrain(Watch, sb.Brain):
+class ToyBrain(Reliable, Watch, sb.Brain):
     """Minimises w x, whose gradient is the mean of x, wherever w is."""
 
     computing = 0.0
@@ -51,16 +55,21 @@ class ToyBrain(Watch, sb.Brain):
 
 def toy_brain(**options):
     options = {"device": "cpu", "noprogressbar": True, **options}
-    return ToyBrain(
+    folder = tempfile.TemporaryDirectory()
+    brain = ToyBrain(
         modules={"model": torch.nn.Linear(2, 1, bias=False)},
         opt_class=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+        hparams={"seed": 1},
         run_opts=RunOptions.from_dictionary(options),
+        checkpointer=Checkpointer(folder.name),
     )
+    brain.folder = folder  # removed together with the Brain
+    return brain
 
 
 def train(brain, items, batch_size=4, epochs=1):
-    loader = DataLoader(items, batch_size, collate_fn=PaddedBatch)
-    brain.fit(EpochCounter(epochs), loader)
+    options = {"batch_size": batch_size, "collate_fn": PaddedBatch}
+    brain.fit(EpochCounter(epochs), items, train_loader_kwargs=options)
     return brain.stats
 
 

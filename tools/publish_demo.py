@@ -8,11 +8,9 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import os
 import pathlib
 import platform
 import shutil
-import subprocess
 import sys
 from importlib.metadata import version
 
@@ -32,16 +30,6 @@ BEGIN = "<!-- demo results: begin -->\n"
 END = "<!-- demo results: end -->"
 
 
-def processor():
-    """Name of the processor, as far as the system tells it."""
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(": ", 1)[1]
-    return platform.processor() or platform.machine()
-
-
 def short_table(summary):
     """The columns of the summary that fit into a README, as Markdown."""
     from tables import cells, to_markdown
@@ -52,23 +40,18 @@ def short_table(summary):
     return to_markdown(text[columns])
 
 
-def facts(seconds):
-    """What was run, on what, in how long: one sentence."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+def sentence_on(seconds):
+    """What was run, on what, in how long."""
+    from facts import commit, device_name
+
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("torch", "speechbrain")
     )
     return (
         f"`make demo` (`hparams/convtasnet_demo.yaml`, task ES, seed 1234) at "
-        f"commit {commit}: {seconds} s from its start, the packages installed, to the table, on "
-        f"{os.cpu_count()} cores of {processor()}, "
-        f"{platform.system()}, Python {platform.python_version()}, {packages}."
+        f"commit {commit()}: {seconds} s from its start, the packages installed, to the table, on "
+        f"{device_name('cpu')}, {platform.system()}, "
+        f"Python {platform.python_version()}, {packages}."
     )
 
 
@@ -84,7 +67,7 @@ def main(run, seconds_file):
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     seconds = pathlib.Path(seconds_file).read_text(encoding="utf-8").strip()
-    sentence = facts(seconds)
+    sentence = sentence_on(seconds)
     for name in FILES:
         shutil.copy(pathlib.Path(run) / name, RESULTS / name)
     (RESULTS / "README.md").write_text(

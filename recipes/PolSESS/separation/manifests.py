@@ -184,8 +184,7 @@ class EpochSampler(Sampler):
         self.mixer = mixer
         stages = [1] + [stage["epoch"] for stage in mixer.curriculum or []]
         counts = {epoch: len(self._used(epoch)) for epoch in stages}
-        self.shortest = min(counts.values())
-        if self.shortest == 0:
+        if min(counts.values()) == 0:
             empty = min(counts, key=counts.get)
             raise ValueError(
                 f"curriculum: from epoch {empty} on no training mixture has a "

@@ -4,8 +4,6 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import math
-import os
 from dataclasses import replace
 
 from speechbrain.utils.distributed import infer_device
@@ -68,40 +66,6 @@ def supported_options(hparams, run_opts):
             )
             replaced[key] = "fp32"
     return _with_options(run_opts, replaced)
-
-
-def supported_accumulation(hparams, run_opts):
-    """Shortens gradient accumulation to what an epoch of a tiny corpus has.
-
-    SpeechBrain makes a step at every grad_accumulation_factor-th batch of an
-    epoch; with fewer batches it would never make one, without a word.
-
-    Arguments
-    ---------
-    hparams : dict
-        The loaded YAML, with the sampler of the training set if there is one.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        Run options of the command line.
-
-    Returns
-    -------
-    speechbrain.utils.run_opts.RunOptions
-        The run options with the factor to use.
-    """
-    sampler = hparams["train_loader_kwargs"].get("sampler")
-    if sampler is None:
-        return run_opts
-    key, mixtures = "grad_accumulation_factor", sampler.shortest
-    factor = option_value(key, hparams, run_opts)
-    processes = int(os.environ.get("WORLD_SIZE", 1))
-    batches = math.ceil(mixtures / processes / hparams["batch_size"])
-    if batches >= factor:
-        return run_opts
-    logger.warning(
-        f"{key}: {mixtures} mixtures make {batches} batches an epoch, so "
-        f"gradients are accumulated over {batches} batches, not {factor}"
-    )
-    return _with_options(run_opts, {key: batches})
 
 
 def _with_options(run_opts, replaced):

@@ -28,7 +28,7 @@ from losses import best_permutation, pairwise_si_sdr
 from manifests import EpochSampler, load_mixtures, one_row_per_variant
 from mixer import Mixer
 from mmipc import VARIANTS, counts_in_means, source_names
-from options import supported_accumulation, supported_options
+from options import supported_options
 from prepare_polsess import data_root, prepare_polsess
 from reliability import Reliable, gathered
 from run_folder import check_settings, lock_folder
@@ -244,7 +244,6 @@ if __name__ == "__main__":
         run_on_main(
             check_settings, [hparams, run_opts, hparams["resume_changed"]]
         )
-    run_opts = supported_accumulation(hparams, run_opts)
 
     if hparams["init_from"]:
         load_weights(hparams["separator"], hparams["init_from"])

@@ -18,13 +18,14 @@ class Watch:
 
     It answers these defects of sb.Brain:
 
-    * The norm of the gradients is computed to clip them, and thrown away.
+    * The norm of the gradients is computed to clip them, and thrown away; here
+      ``Reliable.optimizers_step``, which clips, puts it into gradient_norms.
     * Nothing tells how long the loop waits for data.
     * The progress bar counts batches, so that runs with different batch sizes
       cannot be compared.
 
-    To be placed before sb.Brain. Its hooks are on_fit_batch_start,
-    on_fit_batch_end and optimizers_step; the Brain calls watch_start in
+    To be placed before sb.Brain. Its hooks are on_fit_batch_start and
+    on_fit_batch_end; the Brain calls watch_start in
     on_stage_start and watch_stats in on_stage_end of the training.
 
     Example
@@ -102,20 +103,6 @@ class Watch:
         self.computing_seconds += now - self.watched_until
         self.watched_until = now
         self.watched_items += len(batch)
-
-    def optimizers_step(self):
-        """Keeps the norm of the gradients, which the parent then clips."""
-        norm = torch.nn.utils.get_total_norm(
-            parameter.grad
-            for parameter in self.modules.parameters()
-            if parameter.grad is not None
-        )
-        # In fp16 the gradients carry the scale of the loss, and only the
-        # parent may unscale them. Unlike get_scale, this does not wait for
-        # the GPU; without scaling it divides by 1.
-        scale = self.scaler.scale(torch.ones_like(norm))
-        self.gradient_norms.append(norm / scale)
-        super().optimizers_step()
 
     def count_items_in_progress_bar(self, batch_size):
         """Makes the bar of the training count items instead of batches."""

@@ -1,0 +1,33 @@
+"""Promises that tests keep, and the complete matrix of faults."""
+
+
+def pytest_addoption(parser):
+    """Adds the option that runs the complete matrix.
+
+    Arguments
+    ---------
+    parser : pytest.Parser
+        Of the command line.
+    """
+    parser.addoption(
+        "--matrix",
+        action="store_true",
+        help="also run the tests marked matrix (make faults does)",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves the complete matrix out, unless it is asked for.
+
+    Arguments
+    ---------
+    config : pytest.Config
+        With the options.
+    items : list of pytest.Item
+        Changed in place.
+    """
+    if config.getoption("--matrix"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("matrix")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
