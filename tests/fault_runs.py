@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from checkpointer import SafeCheckpointer
-from faults import state_digest
+from fault_actions import state_digest
 from recipe import ROOT, SAMPLES, SEPARATION
 from seals import find_problem
 
