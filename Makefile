@@ -2,6 +2,7 @@
 # make test   the whole test suite
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
+# make faults   the complete matrix of faults, into results/faults (about an hour)
 # make bench  the benchmarks, into results/ (about five minutes)
 # Another interpreter: make demo PYTHON=/path/to/python3.11
 
@@ -18,7 +19,7 @@ RUN := $(DEMO)/convtasnet_ES
 UP := ../../..
 SUMMARY := $(RUN)/test_summary.md
 
-.PHONY: demo results bench test lint clean
+.PHONY: demo results bench faults test lint clean
 
 demo: $(SUMMARY)
 	@cat $(SUMMARY)
@@ -50,6 +51,10 @@ results: demo
 
 bench: $(VENV)/.installed_dev
 	$(BIN)/python tools/bench_scoring.py bench results/scoring
+	$(BIN)/python tools/bench_checkpoints.py bench results/checkpoints
+
+faults: $(VENV)/.installed_dev
+	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py results/faults
 
 test: $(VENV)/.installed_dev
 	$(BIN)/python -m pytest

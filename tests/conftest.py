@@ -17,7 +17,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves the complete matrix out, unless it is asked for.
+    """Notes promises in reports; leaves the matrix out unless it is asked for.
 
     Arguments
     ---------
@@ -26,6 +26,12 @@ def pytest_collection_modifyitems(config, items):
     items : list of pytest.Item
         Changed in place.
     """
+    for item in items:
+        promises = {}
+        for marker in item.iter_markers("promise"):
+            control = marker.kwargs.get("control", False)
+            promises.setdefault(marker.args[0], control)
+        item.user_properties += [("promise", p) for p in promises.items()]
     if config.getoption("--matrix"):
         return
     left_out = [item for item in items if item.get_closest_marker("matrix")]

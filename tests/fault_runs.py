@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -25,12 +26,18 @@ PARTS = ("encoder", "masknet", "decoder")
 
 
 class Server:
-    """Starts runs; see faults.py."""
+    """Starts runs; see faults.py.
 
-    def __init__(self):
+    Arguments
+    ---------
+    *command : str
+        One that starts another in surroundings of its own.
+    """
+
+    def __init__(self, *command):
         paths = [SEPARATION, SEPARATION.parent, ROOT / "tests"]
         self.process = subprocess.Popen(
-            [sys.executable, ROOT / "tests/faults.py", "serve"],
+            [*command, sys.executable, ROOT / "tests/faults.py", "serve"],
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(map(str, paths)),
@@ -42,21 +49,23 @@ class Server:
         )
         self.outputs = itertools.count()
 
-    def run(self, folder, *options, faults=(), workers=0):
+    def run(self, folder, *options, faults=(), workers=0, traced=True):
         """Runs the command to its end; returns exit code, number, output."""
         output = folder.with_name(f"{folder.name}.{next(self.outputs)}.out")
+        given = {option.partition("=")[0] for option in options}
+        usual = [*OPTIONS, f"--num_workers={workers}"]
+        usual.append(f"--data_folder={SAMPLES}")
+        usual.append(f"--output_folder={folder}")
         asked = {
             "faults": list(faults),
             "arguments": [
-                *OPTIONS,
-                f"--num_workers={workers}",
-                f"--data_folder={SAMPLES}",
-                f"--output_folder={folder}",
+                *(o for o in usual if o.partition("=")[0] not in given),
                 *options,
             ],
             "output": str(output),
-            "trace": f"{folder}.trace",
+            "trace": f"{folder}.trace" if traced else None,
         }
+        self.began = time.time()
         print(json.dumps(asked), file=self.process.stdin, flush=True)
         answer = json.loads(self.process.stdout.readline())
         return answer["code"], answer["process"], output.read_text()

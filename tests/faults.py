@@ -10,6 +10,12 @@ of its modules; before its NUMBER-th call (0: before each) the ACTION happens:
   process and its data loader's workers get; ``twice:``, two of them
 * ``nan`` or ``inf``, which one number of one gradient becomes
 * ``nan_loss``, which the loss of this batch becomes
+* ``nothing``, which is done instead of the method
+* one of those of pipeline_faults.py
+* another one of fault_actions.py, or one of broken_files.py, ``=`` and a path
+
+A PLACE that begins with ``write`` is one of write_faults.py, and ``stock`` puts
+SpeechBrain's own checkpointer in the place of the recipe's.
 
 ``serve`` reads one run per line from its input, as JSON: ``faults``, a list of
 the above, ``arguments``, and the files ``output`` and ``trace``; answers with
@@ -21,19 +27,27 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import importlib
 import json
 import os
 import random
 import runpy
+import signal
 import sys
 
 import numpy as np
 import torch
+import write_faults
 from fault_actions import digest_of, with_fault
 from recipe import SEPARATION
 
 import speechbrain as sb
+from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.lobes.models.conv_tasnet import MaskNet
+from speechbrain.utils.checkpoints import Checkpointer
+
+# A run that takes longer hangs, and is killed.
+LIMIT_SECONDS = 60
 
 
 def install(faults, trace=None):
@@ -49,9 +63,21 @@ def install(faults, trace=None):
     import checkpointer
     import seals
 
-    owners = (checkpointer.SafeCheckpointer, checkpointer, seals)
+    owners = (
+        checkpointer.SafeCheckpointer,
+        checkpointer,
+        seals,
+        DynamicItemDataset,
+    )
     of_brain = []
+    if any(place.startswith("write") for place, _, _ in faults):
+        write_faults.watch(faults, trace)
     for place, number, action in faults:
+        if place.startswith("write"):
+            continue
+        if place == "stock":
+            checkpointer.SafeCheckpointer = Checkpointer
+            continue
         owner = next((o for o in owners if hasattr(o, place)), None)
         if owner is None or hasattr(sb.Brain, place):
             of_brain.append((place, number, action))
@@ -138,6 +164,8 @@ def run_train(arguments):
 def serve():
     """Runs what its input asks for, one after the other."""
     runpy.run_path(str(SEPARATION / "train.py"), run_name="imported")
+    # The first optimizer of each run would import it, in most of its time.
+    importlib.import_module("torch._dynamo")
     add_randomness()
     leave_out_the_report()
     for line in sys.stdin:
@@ -145,6 +173,7 @@ def serve():
         process = os.fork()
         if process == 0:
             os.setsid()
+            signal.alarm(LIMIT_SECONDS)
             inputs = os.open(os.devnull, os.O_RDONLY)
             output = os.open(asked["output"], os.O_WRONLY | os.O_CREAT, 0o644)
             for number, descriptor in enumerate((inputs, output, output)):

@@ -2,6 +2,7 @@
 
 import logging
 
+import checks
 import pytest
 from checkpoints import check_checkpoint
 from checks import check_hparams
@@ -162,3 +163,44 @@ def test_nothing_to_test_is_refused(tmp_path):
                 "init_from": None,
             }
         )
+
+
+@pytest.mark.parametrize(
+    "value, refused", [("1", True), ("y", True), ("0", False), ("false", False)]
+)
+def test_the_switch_that_lets_checkpoints_run_code_is_refused(
+    monkeypatch, value, refused
+):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", value)
+    if not refused:
+        check({})
+        return
+    with pytest.raises(ValueError, match="TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
+        check({})
+
+
+@pytest.mark.parametrize(
+    "package, installed, refused",
+    [
+        ("speechbrain", "1.1.1", True),
+        ("speechbrain", "1.1.10", False),
+        ("torch", "2.5.1+cu124", True),
+        ("torch", "2.11.0+cu128", False),
+    ],
+)
+def test_versions_that_run_code_of_checkpoints_are_refused(
+    monkeypatch, package, installed, refused
+):
+    others = checks.version
+    monkeypatch.setattr(
+        checks,
+        "version",
+        lambda name: installed if name == package else others(name),
+    )
+    if not refused:
+        check({})
+        return
+    with pytest.raises(
+        ValueError, match=f"{package} {installed[:5]}.*run code"
+    ):
+        check({})

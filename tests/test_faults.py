@@ -6,6 +6,9 @@ import pytest
 from fault_runs import Server, alive, digest, newest, trace
 
 pytestmark = pytest.mark.slow
+MODEL = "a killed training ends with the undisturbed model, bit for bit"
+SIGNALS = "a signal saves the training, ends it, leaves no process"
+GRADIENTS = "a step whose gradients are not finite changes nothing"
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +36,13 @@ def equal(folder, whole):
     return digest(folder) == digest(whole) and scores[0] == scores[1]
 
 
+@pytest.mark.promise(MODEL, control=True)
 def test_another_seed_gives_another_model(server, whole, tmp_path):
     server.succeed(tmp_path / "run", "--seed=1")
     assert not equal(tmp_path / "run", whole)  # negative control
 
 
+@pytest.mark.promise(MODEL)
 @pytest.mark.parametrize(
     "place, number, workers",
     [
@@ -73,6 +78,7 @@ def test_a_killed_run_ends_with_the_undisturbed_model(
     assert not list((folder / "save").glob("BROKEN*"))
 
 
+@pytest.mark.promise(MODEL)
 def test_a_run_killed_again_and_again(server, whole, tmp_path):
     folder = tmp_path / "run"
     for place, number in [("to_disk", 3), ("fit_batch", 4), ("seal", 2)]:
@@ -85,6 +91,8 @@ def test_a_run_killed_again_and_again(server, whole, tmp_path):
 CODES = {"SIGTERM": 143, "SIGUSR1": 138, "SIGINT": 130}
 
 
+@pytest.mark.promise(SIGNALS)
+@pytest.mark.promise("after a signal a resume repeats nothing, skips nothing")
 @pytest.mark.parametrize(
     "action, place, number, workers, batches",
     [
@@ -114,6 +122,7 @@ def test_a_signal_saves_and_ends(
     assert trace(folder, "batch") == undisturbed
 
 
+@pytest.mark.promise("a second Ctrl-C ends the training at once")
 def test_a_second_ctrl_c_does_not_wait(server, whole, tmp_path):
     folder = tmp_path / "run"
     faults = [("fit_batch", 5, "twice:SIGINT")]
@@ -124,6 +133,7 @@ def test_a_second_ctrl_c_does_not_wait(server, whole, tmp_path):
     assert equal(folder, whole)
 
 
+@pytest.mark.promise("a killed training leaves no process")
 def test_workers_of_a_killed_run_end_by_themselves(server, tmp_path):
     faults = [("fit_batch", 2, "SIGKILL")]
     _, process, _ = server.run(tmp_path / "run", faults=faults, workers=2)
@@ -134,6 +144,7 @@ def test_workers_of_a_killed_run_end_by_themselves(server, tmp_path):
     assert not alive(process)
 
 
+@pytest.mark.promise(GRADIENTS)
 @pytest.mark.parametrize(
     "place, number, action",
     [
@@ -160,6 +171,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
     assert not equal(folder, whole)
 
 
+@pytest.mark.promise("a diverged training stops, its last checkpoint intact")
 @pytest.mark.parametrize(
     "place, action",
     [("optimizers_step", "nan"), ("compute_objectives", "nan_loss")],

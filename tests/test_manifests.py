@@ -189,6 +189,22 @@ def test_processes_share_the_order_of_one(stages):
             assert list(part) == order[rank::2]
 
 
+def test_an_odd_number_takes_its_first_mixture_twice(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    whole, _ = sampler()
+    parts = [
+        DistributedSamplerWrapper(
+            whole, num_replicas=3, rank=rank, shuffle=False
+        )
+        for rank in range(3)
+    ]
+    taken = [index for step in zip(*parts) for index in step]
+    assert taken == [*whole, *list(whole)[:2]]
+    monkeypatch.setenv("WORLD_SIZE", "40")
+    with pytest.raises(ValueError, match="at least 41 are needed"):
+        sampler()
+
+
 def test_a_stage_without_any_mixture_is_refused():
     with pytest.raises(ValueError, match="from epoch 2 on no training mixture"):
         sampler([{"epoch": 2, "variants": ["C"]}])

@@ -9,16 +9,12 @@ Authors
 """
 
 import pathlib
-import platform
 import shutil
 import sys
-from importlib.metadata import version
 
 import pandas as pd
+from readme_section import ROOT, replace_section, where
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-RECIPE = ROOT / "recipes/PolSESS"
-sys.path[:0] = [str(RECIPE / "separation"), str(RECIPE)]
 RESULTS = ROOT / "results/demo"
 FILES = (
     "test_summary.md",
@@ -26,8 +22,6 @@ FILES = (
     "test_strata.md",
     "train_log.txt",
 )
-BEGIN = "<!-- demo results: begin -->\n"
-END = "<!-- demo results: end -->"
 
 
 def short_table(summary):
@@ -42,16 +36,11 @@ def short_table(summary):
 
 def sentence_on(seconds):
     """What was run, on what, in how long."""
-    from facts import commit, device_name
-
-    packages = ", ".join(
-        f"{name} {version(name)}" for name in ("torch", "speechbrain")
-    )
+    commit, machine = where()
     return (
         f"`make demo` (`hparams/convtasnet_demo.yaml`, task ES, seed 1234) at "
-        f"commit {commit()}: {seconds} s from its start, the packages installed, to the table, on "
-        f"{device_name('cpu')}, {platform.system()}, "
-        f"Python {platform.python_version()}, {packages}."
+        f"commit {commit}: {seconds} s from its start, the packages installed, to the table, on "
+        f"{machine}."
     )
 
 
@@ -73,17 +62,11 @@ def main(run, seconds_file):
     (RESULTS / "README.md").write_text(
         f"# Results of the demo\n\n{sentence}\n", encoding="utf-8"
     )
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
     summary = pd.read_csv(RESULTS / "test_summary.csv", keep_default_na=False)
     numbers = summary.columns[2:]
     summary[numbers] = summary[numbers].apply(pd.to_numeric)
     table = short_table(summary)
-    after = rest.split(END)[1]
-    readme.write_text(
-        f"{before}{BEGIN}{table}\n{sentence}\n{END}{after}", encoding="utf-8"
-    )
+    replace_section("demo results", f"{table}\n{sentence}\n")
 
 
 if __name__ == "__main__":

@@ -110,9 +110,10 @@ def report(table, path):
         lines.append(f"{check}: {len(group)}")
         for row in group.head(SHOWN_PER_CHECK).itertuples():
             place = f"{row.metadata} row {row.row}: " if row.row else ""
+            named = f"mixture {row.ID}" if row.ID else ""
+            what = ": ".join(filter(None, (named, row.file)))
             lines.append(
-                f"  {place}{row.file or row.ID}: expected {row.expected}, "
-                f"found {row.found}"
+                f"  {place}{what}: expected {row.expected}, found {row.found}"
             )
         if len(group) > SHOWN_PER_CHECK:
             lines.append(f"  ... and {len(group) - SHOWN_PER_CHECK} more")

@@ -5,12 +5,20 @@ Authors
 """
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
 
-import torch
-from seals import find_problem, has_whole_meta, plain, seal, to_disk
+from run_folder import cannot_be_written, why_not_saved
+from seals import (
+    check_weights,
+    find_problem,
+    has_whole_meta,
+    plain,
+    seal,
+    to_disk,
+)
 
 from speechbrain.utils.checkpoints import (
     CKPT_PREFIX,
@@ -57,13 +65,29 @@ class SafeCheckpointer(Checkpointer):
       which every call appends one.
     * The parent takes the one with the latest time. A machine whose clock is
       behind would lose what it saves; here times only grow.
+
+    Arguments
+    ---------
+    checkpoints_dir : str
+        Made if necessary; ValueError is raised if it cannot be.
+    recoverables : dict
+        Name -> what is to be saved.
+    **options
+        See the parent.
     """
+
+    def __init__(self, checkpoints_dir, recoverables=None, **options):
+        try:
+            super().__init__(checkpoints_dir, recoverables, **options)
+        except OSError as error:  # of making its folder
+            message = cannot_be_written(checkpoints_dir, error)
+            raise ValueError(message) from error
 
     def save_checkpoint(self, meta={}, end_of_epoch=True, **options):
         """Saves a checkpoint, completely or not at all.
 
-        Raises ValueError when weights are not finite, OSError when the disk
-        is full; earlier checkpoints then are as they were.
+        Raises ValueError when weights are not finite, OSError when it cannot
+        be written; earlier checkpoints then are as they were.
 
         Arguments
         ---------
@@ -79,29 +103,26 @@ class SafeCheckpointer(Checkpointer):
         Checkpoint
             None on all processes but the first.
         """
-        self._check_weights()
+        check_weights(self.recoverables)
         try:
             saved = super().save_checkpoint(meta, end_of_epoch, **options)
             ddp_barrier()
             if if_main_process():
                 saved = _publish(saved)
-        except BaseException:
+        except BaseException as error:
             if if_main_process():
                 self._remove_leftovers()
+            # So torch tells of a full disk.
+            of_torch = re.search("PytorchStreamWriter|iostream", str(error))
+            if isinstance(error, OSError) or of_torch:
+                message = why_not_saved(self.checkpoints_dir, error)
+                raise OSError(message) from error
             raise
         ddp_barrier()
         return saved
 
     def save_and_keep_only(self, importance_keys=None, **options):
-        """Saves a checkpoint and deletes others, see the parent.
-
-        Arguments
-        ---------
-        importance_keys : list of callable
-            What to keep besides the most recent and the best.
-        **options
-            See the parent.
-        """
+        """Saves a checkpoint and deletes others, see the parent."""
         super().save_and_keep_only(
             importance_keys=list(importance_keys or []), **options
         )
@@ -191,16 +212,6 @@ class SafeCheckpointer(Checkpointer):
         """Removes what is half written or half deleted."""
         for folder in self.checkpoints_dir.glob(f"{HIDDEN}{CKPT_PREFIX}+*"):
             shutil.rmtree(folder, ignore_errors=True)
-
-    def _check_weights(self):
-        for name, recoverable in self.recoverables.items():
-            if isinstance(recoverable, torch.nn.Module):
-                for key, value in recoverable.state_dict().items():
-                    if torch.is_tensor(value) and not value.isfinite().all():
-                        raise ValueError(
-                            f"{name}.{key} is not finite: such weights are "
-                            "never saved; the checkpoints before are intact"
-                        )
 
     def _list_checkpoint_dirs(self):
         # The parent would fail on a meta that is damaged.

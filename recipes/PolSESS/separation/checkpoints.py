@@ -4,11 +4,16 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import os
+from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
+from seals import SUMS, find_problem
 
 from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
 
 NETWORK = ("encoder", "masknet", "decoder")
 
@@ -35,23 +40,46 @@ def check_checkpoint(hparams):
 
 def _checkpoint_folder(path):
     """The folder of the checkpoint that a path stands for."""
-    if os.path.isfile(os.path.join(path, "encoder.ckpt")):
+    if (path / "encoder.ckpt").is_file():
         return path
-    for folder in (path, os.path.join(path, "save")):
-        if os.path.isdir(folder):
+    for folder in (path, path / "save"):
+        if folder.is_dir():
             best = Checkpointer(folder).find_checkpoint(max_key="si_sdri")
             if best is not None:
-                return str(best.path)
+                return best.path
     raise ValueError(
         f"init_from: {path} is neither a checkpoint nor the folder of a run "
         "with one"
     )
 
 
+def start_from(hparams):
+    """Loads the weights that init_from names, if a run begins.
+
+    Where the run has checkpoints, these are what it goes on from, or tests:
+    init_from is then left alone, with a warning.
+
+    Arguments
+    ---------
+    hparams : dict
+        The loaded YAML; its separator is changed in place.
+    """
+    if hparams["checkpointer"].list_checkpoints():
+        logger.warning(
+            f"init_from: {hparams['init_from']} is not loaded, the checkpoints "
+            f"of {hparams['save_folder']} are used; to start anew, name "
+            "another --output_folder"
+        )
+        return
+    load_weights(hparams["separator"], hparams["init_from"])
+
+
 def load_weights(separator, path):
     """Loads the weights of a trained separator, for fine-tuning or testing.
 
-    Raises ValueError when there is no checkpoint, or one of another model.
+    Raises ValueError when there is no checkpoint, or one that is damaged or
+    belongs to another model. One without sums, which SpeechBrain's own
+    Checkpointer wrote, is taken as it is.
 
     Arguments
     ---------
@@ -62,12 +90,22 @@ def load_weights(separator, path):
         run, from which the checkpoint with the best validation SI-SDRi is
         taken.
     """
-    folder = _checkpoint_folder(str(path))
+    folder = _checkpoint_folder(Path(path))
+    problem = (folder / SUMS).exists() and find_problem(folder)
+    if problem:
+        raise ValueError(
+            f"init_from: {folder}: {problem}; name another checkpoint"
+        )
     for part in NETWORK:
-        file = os.path.join(folder, f"{part}.ckpt")
-        weights = torch.load(file, map_location="cpu", weights_only=True)
+        file = folder / f"{part}.ckpt"
         try:
+            weights = torch.load(file, map_location="cpu", weights_only=True)
             getattr(separator, part).load_state_dict(weights)
+        except UnpicklingError as error:
+            raise ValueError(
+                f"init_from: {file} is damaged, or holds more than weights, "
+                "which might run code: it is not loaded"
+            ) from error
         except RuntimeError as error:
             raise ValueError(
                 f"init_from: {file} belongs to a model of another size or "

@@ -6,9 +6,11 @@ Authors
 
 import difflib
 import os
+from importlib.metadata import version
 
 from mmipc import VARIANTS, check_task, counts_in_means, num_outputs
 from options import option_value
+from packaging.version import Version
 from scorer import find_metrics
 
 from speechbrain.utils.logger import get_logger
@@ -16,6 +18,12 @@ from speechbrain.utils.logger import get_logger
 logger = get_logger(__name__)
 
 PRECISIONS = ("fp32", "fp16", "bf16")
+# Package -> the oldest version that does not run code out of a checkpoint.
+SAFE_SINCE = {
+    "speechbrain": ("1.1.2", "older ones run code that a CKPT.yaml holds"),
+    "torch": ("2.6", "older ones run code that a checkpoint's tensors hold"),
+}
+UNSAFE_SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
 def check_hparams(hparams, run_opts):
@@ -31,6 +39,7 @@ def check_hparams(hparams, run_opts):
         Run options of the command line.
     """
     errors = [
+        *_safety_errors(),
         *_data_errors(hparams),
         *_variant_errors(hparams),
         *_model_errors(hparams),
@@ -41,6 +50,26 @@ def check_hparams(hparams, run_opts):
         raise ValueError(
             "the configuration has errors:\n- " + "\n- ".join(errors)
         )
+
+
+def _safety_errors():
+    if os.environ.get(UNSAFE_SWITCH, "0").lower() not in (
+        "",
+        "0",
+        "n",
+        "no",
+        "false",
+    ):
+        yield (
+            f"the environment variable {UNSAFE_SWITCH} lets checkpoints run "
+            "code; unset it"
+        )
+    for package, (oldest, reason) in SAFE_SINCE.items():
+        if Version(version(package)) < Version(oldest):
+            yield (
+                f"{package} {version(package)} is installed, {oldest} or newer "
+                f"is needed: {reason}; pip install '{package}>={oldest}'"
+            )
 
 
 def _data_errors(hparams):

@@ -8,10 +8,13 @@ import atexit
 import multiprocessing
 import os
 import signal
+import threading
+import traceback
+from contextlib import contextmanager
 
-import torch
+from ranks import agreed
+from run_folder import explained
 
-from speechbrain.utils.distributed import is_distributed_initialized
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -47,6 +50,76 @@ def end_workers():
         worker.kill()
 
 
+@contextmanager
+def listening(handler):
+    """Lets a function handle the signals for a while, in the main thread.
+
+    Elsewhere Python allows no handler, and nothing is listened to.
+
+    Arguments
+    ---------
+    handler : callable
+        Gets the number of the signal and the frame.
+
+    Example
+    -------
+    >>> before = signal.getsignal(10)
+    >>> with listening(lambda number, frame: print("got", number)):
+    ...     signal.raise_signal(10)
+    got 10
+    >>> signal.getsignal(10) == before
+    True
+    """
+    numbers = SIGNALS
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            # None: it was not installed from Python.
+            signal.signal(number, former or signal.SIG_DFL)
+
+
+@contextmanager
+def workers_explained():
+    """Says what to do when a worker of a data loader was killed.
+
+    Example
+    -------
+    >>> with workers_explained():
+    ...     raise RuntimeError("DataLoader worker (pid 7) is killed")
+    Traceback (most recent call last):
+        ...
+    RuntimeError: a process that reads data was killed (DataLoader worker (pid \
+7) is killed). The system does so when memory runs out: lower --num_workers; \
+the same command goes on from the last checkpoint
+    """
+    try:
+        yield
+    except Exception as error:
+        # It comes wherever the process is, for instance while it saves.
+        while error.__cause__ is not None:
+            error = error.__cause__
+        if not _tells_of_a_worker(error):
+            raise
+        raise RuntimeError(
+            f"a process that reads data was killed ({str(error).rstrip(' .')}). "
+            "The system does so when memory runs out: lower --num_workers; the "
+            "same command goes on from the last checkpoint"
+        ) from error
+
+
+def _tells_of_a_worker(error):
+    # Torch tells of it; or the connection breaks first, while data is received.
+    frames = traceback.extract_tb(error.__traceback__)
+    return "DataLoader worker (pid" in str(error) or (
+        isinstance(error, (OSError, EOFError))
+        and any("multiprocessing" in frame.filename for frame in frames)
+    )
+
+
 class Interruptible:
     """A mix-in before sb.Brain; it answers this defect of it:
 
@@ -57,6 +130,7 @@ class Interruptible:
     """
 
     interrupted_by = None
+    common_steps = 0  # of a validation: those that all processes make
 
     def make_dataloader(self, dataset, stage, *arguments, **loader_kwargs):
         """Makes a loader whose workers outlive the signals, see the parent."""
@@ -67,20 +141,31 @@ class Interruptible:
             dataset, stage, *arguments, **loader_kwargs
         )
 
-    def on_fit_start(self):
-        """Begins to listen to signals."""
-        super().on_fit_start()
+    def fit(self, *arguments, **keywords):
+        """Trains, listening to signals; see the parent."""
+        self.interrupted_by = None
         self.checkpoint_is_due = False
-        for number in SIGNALS:
-            signal.signal(number, self._on_signal)
+        with self._handling(self._on_signal):
+            super().fit(*arguments, **keywords)
+            if self._is_interrupted():
+                raise SystemExit(128 + self.interrupted_by)
 
-    def on_evaluate_start(self, max_key=None, min_key=None):
-        """Signals end a test at once."""
-        if self.interrupted_by:
-            raise SystemExit(128 + self.interrupted_by)
-        super().on_evaluate_start(max_key=max_key, min_key=min_key)
-        for number in SIGNALS:
-            signal.signal(number, _quit)
+    def evaluate(self, *arguments, **keywords):
+        """Tests, which signals end at once; see the parent."""
+        try:
+            with self._handling(_quit):
+                return super().evaluate(*arguments, **keywords)
+        finally:
+            # Scores that are still computed would delay the end.
+            if hasattr(self.hparams, "scorer"):
+                self.hparams.scorer.close()
+
+    @contextmanager
+    def _handling(self, handler):
+        """Listens to signals, and says of errors what to do."""
+        folder = getattr(self.hparams, "output_folder", "The output folder")
+        with listening(handler), explained(folder), workers_explained():
+            yield
 
     def _on_signal(self, number, frame):
         """Asks for a checkpoint and the end; a second Ctrl-C does not wait."""
@@ -95,12 +180,10 @@ class Interruptible:
 
     def _is_interrupted(self):
         """Whether any process got a signal; all get the same answer."""
-        number = torch.tensor(int(self.interrupted_by or 0))
-        if is_distributed_initialized():
-            number = number.to(self.device)
-            torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-        self.interrupted_by = int(number) or None
-        return self.interrupted_by is not None
+        number = int(agreed(self.interrupted_by or 0, "MAX"))
+        if number:  # one that came meanwhile stays for the next time
+            self.interrupted_by = number
+        return number > 0
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         """Postpones a checkpoint that is due to the end of the window."""
@@ -122,11 +205,14 @@ class Interruptible:
     def _fit_valid(self, valid_set, epoch, enable):
         """Saves the epoch before it is validated."""
         self._save_intra_epoch_ckpt()
+        self.common_steps = agreed(len(valid_set or []), "MIN")
         super()._fit_valid(valid_set, epoch, enable)
+        self.common_steps = 0
 
     def update_average(self, loss, avg_loss):
         """Ends a validation that was interrupted; its epoch is saved."""
-        if not self.modules.training and self.interrupted_by:
+        if self.step <= self.common_steps and self._is_interrupted():
+            logger.warning("The validation ends here; its epoch is saved")
             raise SystemExit(128 + self.interrupted_by)
         return super().update_average(loss, avg_loss)
 

@@ -190,6 +190,13 @@ class EpochSampler(Sampler):
                 f"curriculum: from epoch {empty} on no training mixture has a "
                 f"variant of {', '.join(mixer.allowed(empty)) or 'the list'}"
             )
+        processes = int(os.environ.get("WORLD_SIZE", 1))
+        if 1 < processes >= min(counts.values()):
+            # DistributedSamplerWrapper fails where a process has a single one.
+            raise ValueError(
+                f"{min(counts.values())} training mixtures are too few for "
+                f"{processes} processes: at least {processes + 1} are needed"
+            )
         if is_distributed_initialized() and len(set(counts.values())) > 1:
             # DistributedSamplerWrapper fixes its length once and for all.
             raise ValueError(

@@ -10,8 +10,7 @@ import hashlib
 
 import torch
 from mmipc import FILE_COLUMNS, TASKS, VARIANTS, cancelled
-
-from speechbrain.dataio.dataio import read_audio
+from reading import read_signal
 
 
 def draw(seed, epoch, mixture_id, purpose):
@@ -193,7 +192,8 @@ class Mixer:
     def __call__(self, mixture_id, setting, variants, duration, *files):
         """Makes one item.
 
-        Raises ValueError when a component has not the length of the mixture.
+        Raises ValueError that names a file which cannot be used, see
+        ``reading.read_signal``.
 
         Arguments
         ---------
@@ -218,33 +218,29 @@ class Mixer:
             The references, [time, source].
         """
         paths = dict(zip(FILE_COLUMNS, files))
-        span = self._span(mixture_id, duration)
+        whole = round(duration * self.sample_rate)
+        start, stop = self._span(mixture_id, whole)
         variant = self.variant(mixture_id, variants)
-        # ES cancels a file that no reference needs, SB the other way round:
-        # each file is read once.
-        signals = {"mix_wav": read_audio({"file": paths["mix_wav"], **span})}
         removed = cancelled(variant, self.task, setting)
         needed = [c for columns in TASKS[self.task] for c in columns]
-        for column in dict.fromkeys(removed + needed):
-            signals[column] = read_audio({"file": paths[column], **span})
-            if signals[column].shape != signals["mix_wav"].shape:
-                raise ValueError(
-                    f"mixture {mixture_id}: {paths[column]} has shape "
-                    f"{tuple(signals[column].shape)}, the mixture "
-                    f"{tuple(signals['mix_wav'].shape)}; prepare the corpus "
-                    "again, its files have changed"
-                )
+        # ES cancels a file that no reference needs, SB the other way round:
+        # each file is read once.
+        signals = {
+            column: read_signal(
+                mixture_id, paths[column], self.sample_rate, whole, start, stop
+            )
+            for column in dict.fromkeys(["mix_wav", *removed, *needed])
+        }
         # 16-bit samples and their sums are exact in float32.
         mixture = signals["mix_wav"] - sum(signals[c] for c in removed)
         sources = [sum(signals[c] for c in group) for group in TASKS[self.task]]
         return variant, mixture, torch.stack(sources, dim=-1)
 
-    def _span(self, mixture_id, duration):
-        """The samples to read, as keyword arguments of read_audio."""
-        total = round(duration * self.sample_rate)
-        length = round((self.segment_seconds or duration) * self.sample_rate)
-        if length >= total:
-            return {}
+    def _span(self, mixture_id, whole):
+        """The first sample to read and the one behind the last."""
+        if self.segment_seconds is None:
+            return 0, whole
+        length = min(whole, round(self.segment_seconds * self.sample_rate))
         position = draw(self.seed, int(self.epoch), mixture_id, "crop")
-        start = int(position * (total - length + 1))
-        return {"start": start, "stop": start + length}
+        start = int(position * (whole - length + 1))
+        return start, start + length

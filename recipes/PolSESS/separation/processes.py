@@ -8,6 +8,9 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import os
+import threading
+import time
 from pickle import PicklingError
 
 import numpy as np
@@ -22,6 +25,42 @@ DIED = (
 )
 # One thread each: the processes already use all cores.
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def end_with(parent):
+    """Lets this process end when the one that uses it was killed.
+
+    Arguments
+    ---------
+    parent : int
+        Number of that process.
+    """
+
+    def watch():
+        """Waits for another parent, which orphans get."""
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def make_pool(n_jobs):
+    """Processes that compute metrics.
+
+    Arguments
+    ---------
+    n_jobs : int
+        Their number.
+
+    Returns
+    -------
+    ProcessPoolExecutor
+        Of loky, whose processes do not import train.py.
+    """
+    return ProcessPoolExecutor(
+        n_jobs, env=THREADS, initializer=end_with, initargs=(os.getpid(),)
+    )
 
 
 def score_signal(signal, reference, sample_rate, metrics):
@@ -126,17 +165,22 @@ class ScoringPool:
             future = self._submit_shared(job)
         return lambda: self._result(future, job)
 
-    def close(self):
-        """Ends all processes, after the jobs that they still have."""
+    def close(self, at_once=False):
+        """Ends all processes.
+
+        Arguments
+        ---------
+        at_once : bool
+            Without waiting for the jobs that they still have.
+        """
         for pool in (self.shared, self.alone):
             if pool is not None:
-                pool.shutdown()
+                pool.shutdown(kill_workers=at_once)
         self.shared = self.alone = None
 
     def _submit_shared(self, job):
-        # loky's processes do not import train.py.
         if self.shared is None:
-            self.shared = ProcessPoolExecutor(self.n_jobs, env=THREADS)
+            self.shared = make_pool(self.n_jobs)
         return self.shared.submit(score_signal, *job)
 
     def _result(self, future, job):
@@ -153,7 +197,7 @@ class ScoringPool:
 
     def _score_alone(self, *job):
         if self.alone is None:
-            self.alone = ProcessPoolExecutor(1, env=THREADS)
+            self.alone = make_pool(1)
         try:
             return self.alone.submit(score_signal, *job).result()
         except TerminatedWorkerError:

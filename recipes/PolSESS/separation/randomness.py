@@ -1,4 +1,4 @@
-"""The random state of a training, saved with its checkpoints.
+"""The random state of a training, and of the items of its data pipeline.
 
 Authors
  * The PolSESS recipe team 2026
@@ -6,11 +6,14 @@ Authors
 
 import os
 import random
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 import torch
+from mixer import draw
 
+from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
@@ -82,6 +85,76 @@ class RandomState:
         torch.set_rng_state(state["torch"])
         if state["cuda"] is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda"])
+
+
+@contextmanager
+def seeded(number):
+    """Seeds the generators of Python, numpy and torch for a while.
+
+    Those of CUDA stay as they are.
+
+    Arguments
+    ---------
+    number : int
+        The seed, below 2^32.
+
+    Example
+    -------
+    >>> with seeded(1):
+    ...     first = random.random()
+    >>> outside = random.random()
+    >>> with seeded(1):
+    ...     second = random.random()
+    >>> first == second, first == outside
+    (True, False)
+    """
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(number)
+    np.random.seed(number)
+    torch.default_generator.manual_seed(number)
+    try:
+        yield
+    finally:
+        random.setstate(state[0])
+        np.random.set_state(state[1])
+        torch.set_rng_state(state[2])
+
+
+class SeededDataset(DynamicItemDataset):
+    """A dataset whose items draw by (seed, epoch, ID) and nothing else.
+
+    What a worker of a data loader draws otherwise depends on the items which
+    it made before, so that augmentation in the pipeline differs after a resume
+    and with another number of workers. Without workers it would change what
+    the model draws.
+
+    Arguments
+    ---------
+    data : dict
+        See the parent.
+    mixer : mixer.Mixer
+        Holds seed and epoch; ``mixer.set_epoch`` moves the draws on.
+
+    Example
+    -------
+    >>> from mixer import Mixer
+    >>> mixer = Mixer("ES", ["SER"], seed=1, sample_rate=8000)
+    >>> dataset = SeededDataset({"a": {}, "b": {}}, mixer)
+    >>> dataset.add_dynamic_item(lambda _: random.random(), "id", "drawn")
+    >>> dataset.set_output_keys(["drawn"])
+    >>> dataset[0] == dataset[0], dataset[0] == dataset[1]
+    (True, False)
+    """
+
+    def __init__(self, data, mixer):
+        super().__init__(data)
+        self.mixer = mixer
+
+    def __getitem__(self, index):
+        seed, epoch = self.mixer.seed, int(self.mixer.epoch)
+        drawn = draw(seed, epoch, self.data_ids[index], "item")
+        with seeded(int(drawn * 2**32)):
+            return super().__getitem__(index)
 
 
 def _cuda_state():

@@ -8,38 +8,15 @@ import math
 
 import torch
 from interruption import Interruptible
+from optimizer_options import apply_changed_options
 from randomness import RandomState
+from ranks import agreed, gathered
 
 import speechbrain as sb
 from speechbrain.utils.distributed import is_distributed_initialized
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
-
-
-def gathered(rows):
-    """The rows of all processes.
-
-    Arguments
-    ---------
-    rows : list
-        Of this process.
-
-    Returns
-    -------
-    list
-        The same in all processes.
-
-    Example
-    -------
-    >>> gathered([1, 2])
-    [1, 2]
-    """
-    if not is_distributed_initialized():
-        return rows
-    parts = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, rows)
-    return [row for part in parts for row in part]
 
 
 class Reliable(Interruptible):
@@ -58,6 +35,10 @@ class Reliable(Interruptible):
     * evaluate() counts on from the step of an intra-epoch checkpoint.
     * With several processes each validates and tests everything: here each
       takes a part, and ``gathered`` brings the rows together.
+    * Some losses that are not finite, anywhere in an epoch, end the training, in
+      one of several processes, for which the others wait: here such a loss
+      counts as a gradient that is not finite, in all processes, and the mixtures
+      of all are named.
     """
 
     skipped_in_a_row = 0
@@ -81,10 +62,13 @@ class Reliable(Interruptible):
         return loader
 
     def on_fit_start(self):
-        """Recovers the random state too."""
+        """Recovers the random state too, and applies changed options."""
         self.checkpointer.add_recoverable("random", RandomState())
         super().on_fit_start()
+        for optimizer in (self.optimizers_dict or {}).values():
+            apply_changed_options(optimizer)
         self.window_ids = []
+        self.window_is_finite = True
 
     def on_evaluate_start(self, max_key=None, min_key=None):
         """Counts the batches of the test from 1."""
@@ -125,6 +109,9 @@ class Reliable(Interruptible):
             ],
             self.max_grad_norm,
         )
+        is_finite = self.window_is_finite and norm.isfinite()
+        if not agreed(is_finite, "MIN"):  # in some process
+            norm = norm * torch.nan
         self.gradient_norms.append(norm.detach())
         if norm.isfinite():
             self.skipped_in_a_row = 0
@@ -138,21 +125,27 @@ class Reliable(Interruptible):
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         self.window_ids = []
+        self.window_is_finite = True
+
+    def check_loss_isfinite(self, loss):
+        """Lets the step of a loss that is not finite change nothing."""
+        self.window_is_finite &= bool(loss.isfinite())
 
     def _skip_step(self):
         """Counts and names a step that was not made."""
         self.skipped_in_a_row += 1
+        mixtures = ", ".join(gathered(self.window_ids))
         logger.warning(
-            f"step {self.step}: the gradients are not finite, so nothing "
-            f"changes; mixtures: {', '.join(self.window_ids)}"
+            f"step {self.step}: loss or gradients are not finite, so nothing "
+            f"changes; mixtures: {mixtures}"
         )
         # fp16 begins with a scale that is too high for some steps.
         patience = self.nonfinite_patience + 20 * self.scaler.is_enabled()
         if self.skipped_in_a_row > patience:
             raise ValueError(
-                f"the gradients of {self.skipped_in_a_row} steps in a row are "
-                "not finite (--nonfinite_patience); the last checkpoint is "
-                f"intact. Mixtures: {', '.join(self.window_ids)}"
+                f"{self.skipped_in_a_row} steps in a row have a loss or "
+                "gradients that are not finite (--nonfinite_patience); the "
+                f"last checkpoint is intact. Mixtures: {mixtures}"
             )
 
     def is_valid(self, metric, epoch):

@@ -1,37 +1,25 @@
-"""The folder of a run: one process at a time, one set of settings.
+"""The folder of a run: one process at a time, and room on its disk.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
+import errno
 import fcntl
-import hashlib
-import json
+import logging
 import os
+import shutil
 import socket
 import time
-from pathlib import Path
+from contextlib import contextmanager
 
-from options import option_value
-from seals import to_disk
-
-from speechbrain.utils.checkpoints import CKPT_PREFIX
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
 LOCK = ".lock"
-SETTINGS = "settings.json"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _held = []  # files of locks, open as long as the process runs
-# What may change between the parts of a training. All else decides about its
-# result.
-FREE = set(
-    "output_folder save_folder train_log data_folder skip_prep audit "
-    "on_bad_rows resume_changed test_variants n_test number_of_epochs "
-    "num_workers ckpt_interval_minutes eval_precision metrics cache_folder "
-    "save_audio strata latex tensorboard wandb wandb_board".split()
-)
-RUN_OPTIONS = ("precision", "grad_accumulation_factor", "max_grad_norm")
 
 
 def lock_folder(output_folder):
@@ -52,10 +40,7 @@ def lock_folder(output_folder):
         os.makedirs(output_folder, exist_ok=True)
         file = open(path, "a+", encoding="utf-8")
     except OSError as error:
-        raise ValueError(
-            f"output_folder: {output_folder} cannot be written ({error}); "
-            "name another one with --output_folder"
-        ) from error
+        raise ValueError(cannot_be_written(output_folder, error)) from error
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
@@ -69,94 +54,92 @@ def lock_folder(output_folder):
             f"{path} cannot be locked ({error}): take care that no other "
             "process uses this folder"
         )
-    file.truncate(0)
     started = time.strftime("%Y-%m-%d %H:%M:%S")
-    file.write(
-        f"process {os.getpid()} on {socket.gethostname()} since {started}"
-    )
-    file.flush()
+    try:
+        file.truncate(0)
+        file.write(
+            f"process {os.getpid()} on {socket.gethostname()} since {started}"
+        )
+        file.flush()
+    except OSError as error:
+        raise ValueError(cannot_be_written(output_folder, error)) from error
     _held.append(file)
 
 
-def settings_of(hparams, run_opts):
-    """What decides about the result of a training.
+def cannot_be_written(folder, error):
+    """What to say of a folder that is read-only, or whose disk is full.
 
     Arguments
     ---------
-    hparams : dict
-        The loaded YAML, after the preparation.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        Run options of the command line.
+    folder : str
+        Of a run, or a part of it.
+    error : OSError
+        What the system says.
 
     Returns
     -------
-    dict
-        Name -> value that JSON can hold; the data by the hash of its manifests.
+    str
+
+    Example
+    -------
+    >>> cannot_be_written("/runs/1", "Read-only file system")
+    '/runs/1 cannot be written (Read-only file system); name another one with \
+--output_folder'
     """
-    settings = {}
-    for key, value in hparams.items():
-        if isinstance(value, dict):  # of a data loader
-            value = {k: v for k, v in value.items() if k not in FREE}
-        try:
-            text = json.dumps(value)
-        except TypeError:
-            continue  # an object; it is made from values that are here
-        if key not in FREE and not key.startswith("__"):
-            settings[key] = json.loads(text)
-    for key in RUN_OPTIONS:
-        settings[key] = option_value(key, hparams, run_opts)
-    for split in ("train", "valid"):
-        digest = hashlib.sha256()
-        for path in sorted(Path(hparams["save_folder"]).glob(f"{split}_*.csv")):
-            digest.update(path.read_bytes())
-        settings[f"{split} data (hash)"] = digest.hexdigest()[:16]
-    return settings
+    return (
+        f"{folder} cannot be written ({error}); name another one with "
+        "--output_folder"
+    )
 
 
-def check_settings(hparams, run_opts, resume_changed=False):
-    """Refuses to resume a training with other settings.
-
-    Raises ValueError that names each difference, unless ``resume_changed``.
+def why_not_saved(folder, error):
+    """What to say when a checkpoint cannot be written.
 
     Arguments
     ---------
-    hparams : dict
-        The loaded YAML, after the preparation.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        Run options of the command line.
-    resume_changed : bool
-        Whether to go on with other settings, with a warning for each.
+    folder : Path
+        Of the checkpoints.
+    error : Exception
+        What the system says, or torch.
+
+    Returns
+    -------
+    str
     """
-    path = Path(hparams["save_folder"]) / SETTINGS
-    new = settings_of(hparams, run_opts)
-    # Damaged ones too: they stop the run later.
-    if path.is_file() and list(path.parent.glob(f"{CKPT_PREFIX}+*")):
-        old = _settings_in(path)
-        differences = [
-            f"{key}: {old.get(key, 'none')} before, {new.get(key, 'none')} now"
-            for key in sorted(set(old) | set(new))
-            if old.get(key) != new.get(key)
-        ]
-        if differences and not resume_changed:
-            raise ValueError(
-                f"{hparams['output_folder']} holds a training with other "
-                "settings:\n- " + "\n- ".join(differences) + "\nName another "
-                "--output_folder, or go on with --resume_changed=True"
-            )
-        for difference in differences:
-            logger.warning(f"resumed with another setting: {difference}")
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(new, indent=1), encoding="utf-8")
-    to_disk(partial)
-    os.replace(partial, path)
+    free = shutil.disk_usage(folder).free // 2**20
+    return (
+        f"{folder}: a checkpoint cannot be written ({error}; free: {free} MiB)."
+        " Those before it are intact: make room, and the same command goes on "
+        "from there"
+    )
 
 
-def _settings_in(path):
+@contextmanager
+def explained(output_folder):
+    """Says where a disk is full, and what to do; Python says neither.
+
+    Arguments
+    ---------
+    output_folder : str
+        Of the run.
+
+    Example
+    -------
+    >>> with explained("results/1234"):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+        ...
+    OSError: results/1234 cannot be written ([Errno 28] No space left on \
+device). The checkpoints are intact: make room, and the same command goes on
+    """
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-        return {**old}
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}), so nothing tells whether the "
-            "settings have changed; if they have not, delete it and go on"
+        yield
+    except OSError as error:
+        # log.txt has no room either, and the message is to stay the last one.
+        logging.raiseExceptions = False
+        if error.errno not in FULL:
+            raise
+        raise OSError(
+            f"{output_folder} cannot be written ({error}). The checkpoints are "
+            "intact: make room, and the same command goes on"
         ) from error

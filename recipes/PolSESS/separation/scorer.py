@@ -197,11 +197,17 @@ class Scorer:
                 disable=not progressbar,
             ):
                 self._finish_oldest()
-        finally:
             self.pool.close()
-            self.cache.save()
+        finally:
+            self.close()
         rows, self.finished = self.finished, []
         return rows
+
+    def close(self):
+        """Ends at once, without the scores that are not computed yet."""
+        self.pool.close(at_once=True)
+        self.pending.clear()
+        self.cache.save()
 
     def _begin(self, signal, reference, metrics):
         """A function that returns the scores, computed meanwhile if slow."""

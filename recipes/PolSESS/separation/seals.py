@@ -1,4 +1,4 @@
-"""What makes a checkpoint whole: its meta, and the sums of its files.
+"""What makes a checkpoint whole: weights, meta, and the sums of its files.
 
 Authors
  * The PolSESS recipe team 2026
@@ -9,6 +9,8 @@ import json
 import math
 import numbers
 import os
+
+import torch
 
 from speechbrain.utils.checkpoints import METAFNAME
 
@@ -49,6 +51,25 @@ def plain(meta):
                 f"meta {key}: expected a number or a text, found {value!r}"
             )
     return {**kept, INVALID: invalid} if invalid else kept
+
+
+def check_weights(recoverables):
+    """Raises ValueError that names weights which are not finite.
+
+    Arguments
+    ---------
+    recoverables : dict
+        Name -> what is to be saved, of which modules are looked at.
+    """
+    for name, recoverable in recoverables.items():
+        if not isinstance(recoverable, torch.nn.Module):
+            continue
+        for key, value in recoverable.state_dict().items():
+            if torch.is_tensor(value) and not value.isfinite().all():
+                raise ValueError(
+                    f"{name}.{key} is not finite: such weights are never "
+                    "saved; the checkpoints before are intact"
+                )
 
 
 def has_whole_meta(folder):

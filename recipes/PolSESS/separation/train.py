@@ -20,7 +20,7 @@ from functools import partial
 
 import pandas as pd
 import torch
-from checkpoints import check_checkpoint, load_weights
+from checkpoints import check_checkpoint, start_from
 from checks import check_hparams
 from facts import run_facts
 from hyperpyyaml import load_hyperpyyaml
@@ -30,8 +30,12 @@ from mixer import Mixer
 from mmipc import VARIANTS, counts_in_means, source_names
 from options import supported_options
 from prepare_polsess import data_root, prepare_polsess
-from reliability import Reliable, gathered
-from run_folder import check_settings, lock_folder
+from randomness import SeededDataset
+from ranks import end_with_torchrun, gathered
+from record import record_run
+from reliability import Reliable
+from run_folder import lock_folder
+from settings import check_settings
 from strata import check_strata
 from utterances import utterances_of
 from validation import (
@@ -100,8 +104,9 @@ class SeparationBrain(Reliable, Watch, sb.Brain):
             self.hparams.train_mixer.set_epoch(epoch)
             self.train_losses = []
             self.watch_start()
-        elif stage == sb.Stage.TEST and if_main_process():
-            self.hparams.audio_writer.clear()
+        elif stage == sb.Stage.TEST:
+            # Others wait: what they write is not to be removed.
+            run_on_main(self.hparams.audio_writer.clear)
         self.valid_rows = []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
@@ -133,9 +138,11 @@ class SeparationBrain(Reliable, Watch, sb.Brain):
         if not self.warned_of_few_mixtures:
             self.warned_of_few_mixtures = warn_of_few_mixtures(stats)
         meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
-        if self.is_valid(stats["SI-SDRi"], epoch):
+        # The mean of fewer mixtures does not compare with other epochs.
+        score = float("nan") if stats["failures"] else stats["SI-SDRi"]
+        if self.is_valid(score, epoch):
             _, new_lr = self.hparams.lr_scheduler(
-                [self.optimizer], epoch, -stats["SI-SDRi"]
+                [self.optimizer], epoch, -score
             )
             sb.nnet.schedulers.update_learning_rate(self.optimizer, new_lr)
         self.hparams.train_logger.log_stats(
@@ -145,7 +152,7 @@ class SeparationBrain(Reliable, Watch, sb.Brain):
             meta, self.train_stats, {**stats, **by_variant}
         )
         self.checkpointer.save_and_keep_only(
-            meta={"si_sdri": stats["SI-SDRi"], "epoch": epoch},
+            meta={"si_sdri": score, "epoch": epoch},
             max_keys=["si_sdri"],
         )
 
@@ -163,7 +170,7 @@ def dataio_prep(hparams, splits):
     Returns
     -------
     dict
-        Split -> DynamicItemDataset with the items mixture_id, setting,
+        Split -> SeededDataset with the items mixture_id, setting,
         variant, mix_sig [time] and sources_sig [time, source].
     """
     stages = [stage["variants"] for stage in hparams["curriculum"] or []]
@@ -200,7 +207,7 @@ def dataio_prep(hparams, splits):
                 hparams["audio_writer"].choose(rows)
             # Fixed: every mixture in every variant it has.
             rows = one_row_per_variant(rows)
-        datasets[split] = sb.dataio.dataset.DynamicItemDataset(rows)
+        datasets[split] = SeededDataset(rows, mixer)
         datasets[split].add_dynamic_item(mixer, Mixer.takes, Mixer.provides)
         datasets[split].set_output_keys(
             ["id", "mixture_id", "setting", *Mixer.provides]
@@ -213,6 +220,7 @@ def dataio_prep(hparams, splits):
 if __name__ == "__main__":
     hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
     sb.utils.distributed.ddp_init_group(run_opts)
+    end_with_torchrun()
 
     with open(hparams_file, encoding="utf-8") as fin:
         hparams = load_hyperpyyaml(fin, overrides)
@@ -242,11 +250,13 @@ if __name__ == "__main__":
     check_strata(hparams)
     if not run_opts.test_only:
         run_on_main(
-            check_settings, [hparams, run_opts, hparams["resume_changed"]]
+            check_settings,
+            [hparams, run_opts, hparams_file, overrides],
+            {"resume_changed": hparams["resume_changed"]},
         )
 
     if hparams["init_from"]:
-        load_weights(hparams["separator"], hparams["init_from"])
+        start_from(hparams)
 
     brain = SeparationBrain(
         modules=hparams["modules"],
@@ -254,6 +264,10 @@ if __name__ == "__main__":
         hparams=hparams,
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
+    )
+    run_on_main(
+        record_run,
+        [hparams, hparams_file, overrides, sys.argv, brain.device],
     )
     brain.fit(
         epoch_counter=hparams["epoch_counter"],

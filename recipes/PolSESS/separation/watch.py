@@ -7,6 +7,7 @@ Authors
 import time
 
 import torch
+from ranks import agreed
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -61,7 +62,7 @@ class Watch:
             waiting_seconds : for data, and for checkpoints within the epoch
             computing_seconds : from having a batch to the end of its step
             nonfinite_gradient_steps : number of optimizer steps
-            items_per_second : without items it is left out
+            items_per_second : of all processes; without items it is left out
             gradient_norm : mean of the finite ones, before clipping; without
                 any it is left out
             gradient_norm_max : like gradient_norm
@@ -71,9 +72,10 @@ class Watch:
             "computing_seconds": self.computing_seconds,
             "nonfinite_gradient_steps": 0,
         }
-        if self.watched_items:
+        items = agreed(self.watched_items, "SUM")
+        if items:
             seconds = self.waiting_seconds + self.computing_seconds
-            stats["items_per_second"] = self.watched_items / seconds
+            stats["items_per_second"] = items / seconds
         if self.gradient_norms:
             norms = torch.stack(self.gradient_norms).cpu()
             finite = norms[norms.isfinite()]

@@ -1,0 +1,120 @@
+"""Nothing that lies in a checkpoint is ever run."""
+
+import os
+import pickle
+
+import pytest
+import torch
+import yaml
+from checkpointer import SafeCheckpointer
+from checkpoints import load_weights, start_from
+from recipe import hparams_of
+from seals import SUMS, seal
+
+NO_CODE = "a checkpoint or its metadata never executes code"
+
+SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
+
+
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A checkpoint with all that a training saves, and its separator."""
+    hparams = hparams_of(output_folder=str(tmp_path / "run"), **SMALL)
+    separator = hparams["separator"]
+    optimizer = torch.optim.Adam(separator.parameters())
+    checkpointer = SafeCheckpointer(
+        tmp_path / "save",
+        {
+            **{name: hparams[name] for name in ("encoder", "masknet")},
+            "decoder": hparams["decoder"],
+            "optimizer": optimizer,
+            "lr_scheduler": hparams["lr_scheduler"],
+            "counter": hparams["epoch_counter"],
+        },
+    )
+    checkpoint = checkpointer.save_checkpoint({"si_sdri": 1.0})
+    return checkpointer, checkpoint.path, separator
+
+
+def spoil(path, trap):
+    """Puts code into a file of a checkpoint, which then has its own sums."""
+    if path.name == "CKPT.yaml":
+        text = f"!!python/object/apply:os.mkdir ['{trap}']\n"
+        path.write_text(path.read_text() + f"note: {text}")
+    else:
+        torch.save({"weight": Payload(trap)}, path)
+    (path.parent / SUMS).unlink()
+    seal(path.parent)
+
+
+@pytest.mark.promise(NO_CODE)
+@pytest.mark.parametrize(
+    "name",
+    ["encoder.ckpt", "optimizer.ckpt", "lr_scheduler.ckpt", "CKPT.yaml"],
+)
+def test_a_resume_runs_no_code_of_a_checkpoint(saved, tmp_path, name):
+    checkpointer, folder, _ = saved
+    trap = tmp_path / "trap"
+    spoil(folder / name, trap)
+    with pytest.raises((pickle.UnpicklingError, yaml.YAMLError)):
+        checkpointer.recover_if_possible()
+    assert not trap.exists()
+
+
+@pytest.mark.promise(NO_CODE)
+@pytest.mark.parametrize("with_sums", [True, False])
+@pytest.mark.parametrize("whole_run", [True, False])
+def test_loading_weights_runs_no_code(saved, tmp_path, with_sums, whole_run):
+    _, folder, separator = saved
+    trap = tmp_path / "trap"
+    spoil(folder / "encoder.ckpt", trap)
+    if not with_sums:
+        (folder / SUMS).unlink()
+    with pytest.raises(ValueError, match="encoder.ckpt.*might run code"):
+        load_weights(separator, folder.parent if whole_run else folder)
+    assert not trap.exists()
+
+
+@pytest.mark.promise(NO_CODE, control=True)
+def test_the_code_would_run(saved, tmp_path):
+    _, folder, _ = saved
+    trap = tmp_path / "trap"
+    spoil(folder / "encoder.ckpt", trap)
+    torch.load(folder / "encoder.ckpt", weights_only=False)
+    assert trap.is_dir()
+    trap.rmdir()
+    spoil(folder / "CKPT.yaml", trap)
+    yaml.load((folder / "CKPT.yaml").read_text(), Loader=yaml.Loader)
+    assert trap.is_dir()
+
+
+def test_damaged_weights_are_not_loaded(saved):
+    _, folder, separator = saved
+    content = bytearray((folder / "encoder.ckpt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "encoder.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match="encoder.ckpt is not what was saved"):
+        load_weights(separator, folder.parent)
+
+
+def test_checkpoints_of_the_run_come_before_other_weights(saved, caplog):
+    checkpointer, folder, separator = saved
+    before = separator.encoder.conv1d.weight.clone()
+    hparams = {
+        "init_from": "/a/folder/that/is/gone",
+        "checkpointer": checkpointer,
+        "save_folder": str(folder.parent),
+    }
+    start_from(hparams)
+    assert "init_from: /a/folder/that/is/gone is not loaded" in caplog.text
+    assert torch.equal(separator.encoder.conv1d.weight, before)
