@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 from mixer import Mixer
+from promises import AUGMENTATION
 from randomness import SeededDataset
 
 from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.dataio.dataset import DynamicItemDataset
-
-PROMISE = "augmentation draws by seed, epoch and ID, whatever the workers"
 
 
 def draw_all(name):
@@ -47,7 +46,7 @@ def epochs(mixer, workers=0, persistent=False, skip=0, seeded=True):
     return drawn
 
 
-@pytest.mark.promise(PROMISE)
+@pytest.mark.promise(AUGMENTATION)
 @pytest.mark.parametrize("workers, persistent", [(2, False), (2, True)])
 @pytest.mark.parametrize("skip", [0, 3])
 def test_workers_and_resumes_change_no_draw(workers, persistent, skip):
@@ -56,7 +55,7 @@ def test_workers_and_resumes_change_no_draw(workers, persistent, skip):
     assert drawn == [expected[0][skip:], expected[1]]
 
 
-@pytest.mark.promise(PROMISE, control=True)
+@pytest.mark.promise(AUGMENTATION, control=True)
 @pytest.mark.parametrize("workers, skip", [(0, 3), (2, 0), (2, 3)])
 def test_without_seeds_draws_differ(workers, skip):
     for reseed in (random.seed, np.random.seed, torch.manual_seed):
@@ -72,7 +71,7 @@ def test_draws_differ_between_items_epochs_and_seeds():
         assert len({draws[generator] for draws in drawn}) == 32
 
 
-@pytest.mark.promise("augmentation changes nothing that the model draws")
+@pytest.mark.promise(AUGMENTATION)
 def test_generators_are_put_back():
     random.seed(1)
     np.random.seed(1)

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 from fault_runs import Server, digest, newest
+from promises import DAMAGE
 from test_checkpointer import DAMAGES, flip
 from test_faults import equal
 from test_save_faults import FILES
@@ -70,7 +71,7 @@ CASES = [
 ]
 
 
-@pytest.mark.promise("a damaged file is named, and costs only what came after")
+@pytest.mark.promise(DAMAGE)
 @pytest.mark.parametrize("file, damage", CASES)
 def test_the_checkpoint_before_a_damaged_one_is_used(
     server, whole, folder, file, damage
@@ -87,7 +88,7 @@ def test_the_checkpoint_before_a_damaged_one_is_used(
     assert equal(folder, whole)
 
 
-@pytest.mark.promise("what is set aside stays for whoever wants to look at it")
+@pytest.mark.promise(DAMAGE)
 @pytest.mark.matrix
 def test_two_damaged_checkpoints(server, whole, tmp_path):
     folder = tmp_path / "run"
@@ -105,7 +106,7 @@ def test_two_damaged_checkpoints(server, whole, tmp_path):
     assert equal(folder, whole)
 
 
-@pytest.mark.promise("without any sound checkpoint nothing starts anew")
+@pytest.mark.promise(DAMAGE)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -132,7 +133,7 @@ def test_all_damaged_stops_with_the_list_each_time(server, folder, damage):
     assert sorted(path for path in folder.glob("save/CKPT*")) == sorted(damaged)
 
 
-@pytest.mark.promise("an intact copy that is put back is gone on from")
+@pytest.mark.promise(DAMAGE)
 @pytest.mark.matrix
 def test_a_copy_put_back(server, whole, folder, tmp_path):
     damaged = checkpoints(folder)
@@ -148,7 +149,7 @@ def test_a_copy_put_back(server, whole, folder, tmp_path):
     assert digest(folder) == digest(whole)
 
 
-@pytest.mark.promise("a flipped byte that is not noticed shows", control=True)
+@pytest.mark.promise(DAMAGE, control=True)
 def test_without_sums_the_model_is_another(server, whole, folder):
     flip_weight(checkpoints(folder)[-1])
     unchecked = [("set_aside_broken", 0, "nothing")]
@@ -156,7 +157,7 @@ def test_without_sums_the_model_is_another(server, whole, folder):
     assert not equal(folder, whole)
 
 
-@pytest.mark.promise("SpeechBrain loads a flipped byte silently", control=True)
+@pytest.mark.promise(DAMAGE, control=True)
 def test_the_stock_checkpointer_notices_nothing(folder):
     damaged = checkpoints(folder)[-1]
     decoder = torch.nn.Module()

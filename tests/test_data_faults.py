@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from broken_files import CHANGES, changed_at
 from fault_runs import Server, alive, digest, newest, trace
+from promises import NAMED, WORKERS
 from recipe import SAMPLES
 from tiny_corpus import FOLDERS, read_csv
 
 pytestmark = pytest.mark.slow
 
-NAMED = "A changed file ends a run within 10 s: ID, path, checkpoint kept"
 EXPECTED = {
     "deleted": "no such file",
     "truncated": "found 7989 samples at 8000 Hz in 1 channel",
@@ -172,7 +172,7 @@ def test_a_file_that_only_seems_to_change(server, whole, corpus, tmp_path):
     assert equal(tmp_path / "run", whole)
 
 
-@pytest.mark.promise("A killed data loader worker ends a run with advice")
+@pytest.mark.promise(WORKERS)
 @pytest.mark.parametrize(
     "place, number",
     [
@@ -200,7 +200,7 @@ def test_a_killed_worker(server, whole, tmp_path, place, number):
     assert equal(folder, whole)
 
 
-@pytest.mark.promise("Signals of a killed scoring process are scored again")
+@pytest.mark.promise(WORKERS)
 def test_a_killed_scoring_process(server, whole, tmp_path):
     options = ["--metrics=[slow_metrics.slow]"]
     faults = [("evaluate_batch", 11, "kill_scoring")]
@@ -213,7 +213,7 @@ def test_a_killed_scoring_process(server, whole, tmp_path):
     assert [row["si_sdr"] for row in scores] == undisturbed
 
 
-@pytest.mark.promise("Pending scores do not delay the end of a test")
+@pytest.mark.promise(WORKERS)
 @pytest.mark.parametrize(
     "number, action, code",
     [
@@ -239,7 +239,7 @@ def test_an_end_does_not_wait_for_scores(
 
 
 @matrix
-@pytest.mark.promise("Scoring processes of a killed run end by themselves")
+@pytest.mark.promise(WORKERS)
 def test_scoring_processes_of_a_killed_run(server, tmp_path):
     faults = [("evaluate_batch", 12, "SIGKILL")]
     options = ["--metrics=[slow_metrics.slow]"]

@@ -4,11 +4,9 @@ import time
 
 import pytest
 from fault_runs import Server, alive, digest, newest, trace
+from promises import MODEL, SIGNALS, SKIPPED, STOPPED
 
 pytestmark = pytest.mark.slow
-MODEL = "a killed training ends with the undisturbed model, bit for bit"
-SIGNALS = "a signal saves the training, ends it, leaves no process"
-GRADIENTS = "a step whose gradients are not finite changes nothing"
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +90,7 @@ CODES = {"SIGTERM": 143, "SIGUSR1": 138, "SIGINT": 130}
 
 
 @pytest.mark.promise(SIGNALS)
-@pytest.mark.promise("after a signal a resume repeats nothing, skips nothing")
+@pytest.mark.promise(SIGNALS)
 @pytest.mark.parametrize(
     "action, place, number, workers, batches",
     [
@@ -122,7 +120,7 @@ def test_a_signal_saves_and_ends(
     assert trace(folder, "batch") == undisturbed
 
 
-@pytest.mark.promise("a second Ctrl-C ends the training at once")
+@pytest.mark.promise(SIGNALS)
 def test_a_second_ctrl_c_does_not_wait(server, whole, tmp_path):
     folder = tmp_path / "run"
     faults = [("fit_batch", 5, "twice:SIGINT")]
@@ -133,7 +131,7 @@ def test_a_second_ctrl_c_does_not_wait(server, whole, tmp_path):
     assert equal(folder, whole)
 
 
-@pytest.mark.promise("a killed training leaves no process")
+@pytest.mark.promise(SIGNALS)
 def test_workers_of_a_killed_run_end_by_themselves(server, tmp_path):
     faults = [("fit_batch", 2, "SIGKILL")]
     _, process, _ = server.run(tmp_path / "run", faults=faults, workers=2)
@@ -144,7 +142,7 @@ def test_workers_of_a_killed_run_end_by_themselves(server, tmp_path):
     assert not alive(process)
 
 
-@pytest.mark.promise(GRADIENTS)
+@pytest.mark.promise(SKIPPED)
 @pytest.mark.parametrize(
     "place, number, action",
     [
@@ -171,7 +169,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
     assert not equal(folder, whole)
 
 
-@pytest.mark.promise("a diverged training stops, its last checkpoint intact")
+@pytest.mark.promise(STOPPED)
 @pytest.mark.parametrize(
     "place, action",
     [("optimizers_step", "nan"), ("compute_objectives", "nan_loss")],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fault_runs import Server
+from promises import DISK, FOLDER
 from test_faults import equal
 from test_run_folder_faults import contents
 
@@ -59,7 +60,7 @@ def blocks(folder, pattern):
     return sum(4096 * -(-size // 4096) for size in sizes)
 
 
-@pytest.mark.promise("a full disk is said, and once there is room all goes on")
+@pytest.mark.promise(DISK)
 @pytest.mark.matrix
 @pytest.mark.parametrize("n_checkpoints", [0.1, 0.5, 1.4, 2.2, 2.9, 3.5])
 def test_a_full_disk(may_mount, whole, tmp_path, n_checkpoints):
@@ -92,7 +93,7 @@ def test_a_full_disk(may_mount, whole, tmp_path, n_checkpoints):
     server.close()
 
 
-@pytest.mark.promise("a disk that is full from the start is an error at once")
+@pytest.mark.promise(DISK)
 @pytest.mark.matrix
 @pytest.mark.parametrize("size", [4096, 16384, 65536])
 def test_a_disk_without_any_room(may_mount, tmp_path, size):
@@ -106,7 +107,7 @@ def test_a_disk_without_any_room(may_mount, tmp_path, size):
     assert not Path(f"{folder}.trace").exists()
 
 
-@pytest.mark.promise("a folder that cannot be written is said before anything")
+@pytest.mark.promise(FOLDER)
 @pytest.mark.parametrize("place", ["/proc/run", "/sys/run", "FILE/run"])
 def test_no_folder_for_the_output(server, tmp_path, place):
     (tmp_path / "file").write_text("")
@@ -125,7 +126,7 @@ def check_refused(code, output, folder):
     assert "Preparing" not in output
 
 
-@pytest.mark.promise("a folder that cannot be written is said before anything")
+@pytest.mark.promise(FOLDER)
 @pytest.mark.matrix
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_disk_that_is_read_only(may_mount, whole, tmp_path, begun):

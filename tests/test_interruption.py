@@ -3,9 +3,10 @@
 import signal
 import threading
 
+import interruption
 import pytest
 import torch
-from interruption import SIGNALS
+from promises import HANDLERS, SIGNALS
 from reliability import Reliable
 from watch import Watch
 
@@ -30,7 +31,9 @@ class ToyBrain(Reliable, Watch, sb.Brain):
 
     def compute_forward(self, batch, stage):
         """Notes who would get a signal."""
-        self.heard = [signal.getsignal(number) for number in SIGNALS]
+        self.heard = [
+            signal.getsignal(number) for number in interruption.SIGNALS
+        ]
         self.at(stage, batch.mixture_id[0])
         return batch.values * self.modules.net.a
 
@@ -51,7 +54,9 @@ def former(number, frame):
 @pytest.fixture(autouse=True)
 def of_the_caller():
     """Its handlers, taken away at the end."""
-    before = {number: signal.signal(number, former) for number in SIGNALS}
+    before = {
+        number: signal.signal(number, former) for number in interruption.SIGNALS
+    }
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -59,7 +64,7 @@ def of_the_caller():
 
 def handlers():
     """Whose handlers are installed."""
-    return [signal.getsignal(number) for number in SIGNALS]
+    return [signal.getsignal(number) for number in interruption.SIGNALS]
 
 
 def toy(folder, at=lambda stage, name: None):
@@ -97,7 +102,7 @@ def evaluate(brain):
     return brain.evaluate([8, 9], test_loader_kwargs=loader)
 
 
-@pytest.mark.promise("a caller's handlers of signals are as before afterwards")
+@pytest.mark.promise(HANDLERS)
 def test_handlers_are_as_before_after_training_and_test(tmp_path):
     brain = toy(tmp_path)
     assert fit(brain) == -14
@@ -108,7 +113,7 @@ def test_handlers_are_as_before_after_training_and_test(tmp_path):
     assert handlers() == [former] * 3
 
 
-@pytest.mark.promise("a caller's handlers of signals are as before afterwards")
+@pytest.mark.promise(HANDLERS)
 @pytest.mark.parametrize("run", [fit, evaluate])
 def test_handlers_are_as_before_after_an_error(tmp_path, run):
     def fail(stage, name):
@@ -120,8 +125,8 @@ def test_handlers_are_as_before_after_an_error(tmp_path, run):
     assert handlers() == [former] * 3
 
 
-@pytest.mark.promise("an interrupted training can go on in the same process")
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.promise(HANDLERS)
+@pytest.mark.parametrize("number", interruption.SIGNALS)
 @pytest.mark.parametrize("stage, name", [("TRAIN", "2"), ("VALID", "8")])
 def test_an_interrupted_training_goes_on(tmp_path, number, stage, name):
     done = []
@@ -142,7 +147,7 @@ def test_an_interrupted_training_goes_on(tmp_path, number, stage, name):
     assert fit(toy(tmp_path)) == -14
 
 
-@pytest.mark.promise("a signal at the end of a training is not forgotten")
+@pytest.mark.promise(SIGNALS)
 def test_a_signal_after_the_last_validation_ends_the_training(tmp_path):
     brain = toy(tmp_path)
     epochs = []
@@ -159,7 +164,7 @@ def test_a_signal_after_the_last_validation_ends_the_training(tmp_path):
     assert end.value.code == 143 and brain.modules.net["a"].item() == -14
 
 
-@pytest.mark.promise("a test that is interrupted ends at once")
+@pytest.mark.promise(SIGNALS)
 def test_a_signal_ends_a_test(tmp_path):
     names = []
 
@@ -174,7 +179,7 @@ def test_a_signal_ends_a_test(tmp_path):
     assert handlers() == [former] * 3
 
 
-@pytest.mark.promise("training and test run in a thread, too")
+@pytest.mark.promise(HANDLERS)
 def test_a_thread_trains_without_listening(tmp_path):
     results = []
     brain = toy(tmp_path)

@@ -17,11 +17,10 @@ from kill_runs import (
     lines_saved,
     same_result,
 )
+from promises import MODEL, STEPS
 from tiny_corpus import make_corpus
 
 pytestmark = [pytest.mark.matrix, pytest.mark.slow]
-MODEL = "a killed training ends with the undisturbed model, bit for bit"
-STEPS = "a resume repeats what came after the last checkpoint and skips nothing"
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +84,7 @@ def test_a_kill_changes_nothing(
     assert len(list((folder / "save").glob("*CKPT*"))) <= 4
 
 
-@pytest.mark.promise("workers of the data loader change nothing")
+@pytest.mark.promise(MODEL)
 @pytest.mark.parametrize("loader", ["workers", "persistent"])
 @pytest.mark.parametrize("window, kind", list(product(WINDOWS, KINDS)))
 def test_workers_change_nothing(

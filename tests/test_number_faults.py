@@ -4,13 +4,11 @@ import pytest
 import torch
 from checkpointer import SafeCheckpointer
 from fault_runs import Server, digest, trace
+from promises import INVALID, SKIPPED, STOPPED
 
 pytestmark = pytest.mark.slow
 matrix = pytest.mark.matrix
 
-SKIPPED = "A step that is not finite changes nothing and names its mixtures"
-STOPPED = "A training that only has steps that are not finite stops"
-INVALID = "A validation that is not finite is invalid and never the best"
 # 4 mixtures: one window an epoch.
 OPTIONS = ["--number_of_epochs=3", "--grad_accumulation_factor=4"]
 PLACES = {
@@ -123,7 +121,7 @@ def test_nothing_but_such_steps_stops(server, tmp_path, action, precision):
     assert digest(folder) == good
 
 
-@pytest.mark.promise("Weights that are not finite are never saved")
+@pytest.mark.promise(STOPPED)
 @pytest.mark.parametrize(
     "place, number", [("update_average", 12), ("end_of_validation", 2)]
 )

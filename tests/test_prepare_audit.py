@@ -246,7 +246,11 @@ CONTAINERS = [
 ]
 
 
-@pytest.mark.parametrize("options", CONTAINERS, ids=str)
+@pytest.mark.parametrize(
+    "options",
+    CONTAINERS,
+    ids=lambda options: getattr(options, "__name__", str(options)),
+)
 def test_other_wav_files_are_read(corpus, tmp_path, options):
     root, rows = corpus
     for column in FOLDERS:

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from prepare_polsess import prepare_polsess
+from promises import CORPUS, PREPARED, PREPARED_TWICE
 from recipe import ROOT
 from tiny_corpus import (
     make_corpus,
@@ -22,9 +23,6 @@ from tiny_corpus import (
 pytestmark = pytest.mark.slow
 matrix = pytest.mark.matrix
 
-WHOLE = "A killed preparation leaves whole files, and the next one its result"
-TWO = "Two preparations of one folder end with the result of one"
-READ_ONLY = "A preparation writes nothing into the corpus"
 WRITES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
 forked = multiprocessing.get_context("fork")
 
@@ -111,7 +109,7 @@ def former(corpus, tmp_path_factory):
     return save
 
 
-@pytest.mark.promise(WHOLE)
+@pytest.mark.promise(PREPARED)
 @pytest.mark.parametrize("has_former", [False, True])
 @pytest.mark.parametrize(
     "first", [8, *(pytest.param(n, marks=matrix) for n in range(1, 8))]
@@ -132,7 +130,7 @@ def test_killed_before_a_write(
     assert code == 0 and number > 50
 
 
-@pytest.mark.promise(WHOLE, control=True)
+@pytest.mark.promise(PREPARED, control=True)
 def test_a_cut_manifest_is_seen(corpus, whole, former, tmp_path):
     save = shutil.copytree(former, tmp_path / "save")
     path = save / "train_SER.csv"
@@ -140,7 +138,7 @@ def test_a_cut_manifest_is_seen(corpus, whole, former, tmp_path):
     assert not all_whole(save, whole, read_all(former))
 
 
-@pytest.mark.promise(WHOLE)
+@pytest.mark.promise(PREPARED)
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(n, marks=matrix) for n in range(1, 6))]
 )
@@ -160,7 +158,7 @@ def test_killed_at_any_moment(corpus, whole, tmp_path, seed):
     assert killed > 1
 
 
-@pytest.mark.promise(TWO)
+@pytest.mark.promise(PREPARED_TWICE)
 @pytest.mark.parametrize(
     "options",
     [
@@ -194,7 +192,7 @@ def prepare_hearing(corpus, save, folder):
     prepare_polsess(corpus, save, audit="full")
 
 
-@pytest.mark.promise(READ_ONLY)
+@pytest.mark.promise(CORPUS)
 def test_nothing_of_the_corpus_is_written(corpus, tmp_path):
     save = tmp_path / "save"
     assert in_a_process(prepare_hearing, corpus, save, corpus) == 0
@@ -209,7 +207,7 @@ exec {python} {script} --data_folder {corpus} --save_folder {save}
 """
 
 
-@pytest.mark.promise(READ_ONLY)
+@pytest.mark.promise(CORPUS)
 def test_a_corpus_on_a_read_only_disk(corpus, whole, tmp_path):
     command = MOUNTED.format(
         corpus=corpus,

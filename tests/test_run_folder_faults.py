@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fault_runs import Server, newest
+from promises import LOCK, SETTINGS
 from recipe import SAMPLES
 from test_faults import equal
 
@@ -89,7 +90,7 @@ def stopped_process(folder):
     return process if state == "T" else None
 
 
-@pytest.mark.promise("a second run leaves the first one and its folder alone")
+@pytest.mark.promise(LOCK)
 @pytest.mark.parametrize(
     "options", [(), pytest.param(("--lr=0.5",), marks=pytest.mark.matrix)]
 )
@@ -134,7 +135,7 @@ CHANGES = {
 SAMPLE = ("--data_folder=CORPUS", "--lr=0.02 --weight_decay=0")
 
 
-@pytest.mark.promise("a changed setting is named, and changes no training")
+@pytest.mark.promise(SETTINGS)
 @pytest.mark.parametrize(
     "options",
     [
@@ -174,7 +175,7 @@ def trained_files(folder):
 GO_ON = ["--lr=0.02", "--seed=1", "--data_folder=CORPUS"]
 
 
-@pytest.mark.promise("who insists goes on with another setting", control=True)
+@pytest.mark.promise(SETTINGS, control=True)
 @pytest.mark.parametrize(
     "option",
     [GO_ON[0], *(pytest.param(o, marks=pytest.mark.matrix) for o in GO_ON[1:])],
@@ -190,7 +191,7 @@ def test_resume_changed(server, whole, folder, tmp_path, option):
     assert server.run(folder)[0] == 1  # the settings are the new ones
 
 
-@pytest.mark.promise("a model of another size is never loaded")
+@pytest.mark.promise(SETTINGS)
 @pytest.mark.matrix
 def test_resume_with_another_model(server, whole, folder):
     code, _, output = server.run(folder, "--N=16", "--resume_changed=True")

@@ -8,10 +8,9 @@ import torch
 import yaml
 from checkpointer import SafeCheckpointer
 from checkpoints import load_weights, start_from
+from promises import NO_CODE
 from recipe import hparams_of
 from seals import SUMS, seal
-
-NO_CODE = "a checkpoint or its metadata never executes code"
 
 SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
 

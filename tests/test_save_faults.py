@@ -2,6 +2,7 @@
 
 import pytest
 from fault_runs import Server, newest, trace
+from promises import DISK, SAVE
 from test_faults import equal
 
 pytestmark = pytest.mark.slow
@@ -80,7 +81,7 @@ def cases(places, number, sample):
     ]
 
 
-@pytest.mark.promise("no file that a checkpoint consists of is left out")
+@pytest.mark.promise(SAVE)
 def test_the_list_of_writes_is_complete(whole):
     writes = [(place, number) for place, number, *_ in trace(whole, "write")]
     for number in SAVES:
@@ -99,7 +100,7 @@ KILLS_BEFORE = [
 ]
 
 
-@pytest.mark.promise("a kill between two writes of a run costs nothing")
+@pytest.mark.promise(SAVE)
 @pytest.mark.parametrize("place, number", KILLS_BEFORE)
 def test_killed_before_a_write(server, whole, tmp_path, place, number):
     folder = tmp_path / "run"
@@ -129,7 +130,7 @@ KILLS_WITHIN = [
 ]
 
 
-@pytest.mark.promise("a kill at half of a file costs nothing")
+@pytest.mark.promise(SAVE)
 @pytest.mark.parametrize("place, number", KILLS_WITHIN)
 def test_killed_at_half_of_a_file(server, whole, tmp_path, place, number):
     folder = tmp_path / "run"
@@ -144,7 +145,7 @@ def test_killed_at_half_of_a_file(server, whole, tmp_path, place, number):
     check_repaired(folder, whole)
 
 
-@pytest.mark.promise("a kill at half of a file stops a stock run", control=True)
+@pytest.mark.promise(SAVE, control=True)
 def test_the_stock_checkpointer_does_not_restart(server, whole, tmp_path):
     folder = tmp_path / "run"
     faults = [
@@ -167,7 +168,7 @@ FULL = [
 ]
 
 
-@pytest.mark.promise("a full disk is said, and once there is room all goes on")
+@pytest.mark.promise(DISK)
 @pytest.mark.parametrize("place, number", FULL)
 def test_no_room_for_half_of_a_file(server, whole, tmp_path, place, number):
     folder = tmp_path / "run"
@@ -190,7 +191,7 @@ def test_no_room_for_half_of_a_file(server, whole, tmp_path, place, number):
 BEFORE_TRAINING = [place for place in OTHERS[:6] if "open" in place]
 
 
-@pytest.mark.promise("a disk that is full from the start is an error at once")
+@pytest.mark.promise(DISK)
 @pytest.mark.matrix
 @pytest.mark.parametrize("place", BEFORE_TRAINING)
 def test_no_room_before_the_training(server, whole, tmp_path, place):

@@ -3,6 +3,7 @@
 import pytest
 from fault_runs import Server, alive, digest
 from kill_runs import COUNTS, Runs, lines, same_result
+from promises import SIGNALS
 from tiny_corpus import make_corpus
 
 pytestmark = [pytest.mark.matrix, pytest.mark.slow]
@@ -41,8 +42,7 @@ def whole(server, corpus, tmp_path_factory):
     return Runs(server, corpus, 5, "augmentation").succeed(folder)
 
 
-@pytest.mark.promise("a signal saves the training, ends it, leaves no process")
-@pytest.mark.promise("after a signal a resume repeats nothing, skips nothing")
+@pytest.mark.promise(SIGNALS)
 @pytest.mark.parametrize("name", CODES)
 @pytest.mark.parametrize("receiver", ["process", "group"])
 @pytest.mark.parametrize("loader", ["no_workers", "workers"])

@@ -7,11 +7,10 @@ from statistics import median
 import pytest
 from fault_runs import Server
 from kill_runs import LOADERS
+from promises import FLAT, MEMORY
 from tiny_corpus import make_corpus
 
 pytestmark = pytest.mark.slow
-FLAT = "a long training takes up no more files, processes and checkpoints"
-MEMORY = "a long training takes up no more memory: at most 1 % over 5,000 steps"
 MIXTURES = 60
 SAMPLE = ("fit_batch", 0, "sample")
 

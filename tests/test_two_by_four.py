@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from promises import SAME
 from rank_runs import both, mixtures, succeed, trace, unions, weights
 from tiny_corpus import make_corpus
 
@@ -23,7 +24,7 @@ def fifty(tmp_path_factory):
     return folders
 
 
-@pytest.mark.promise("two batches of 4 are one of 8, over 50 steps")
+@pytest.mark.promise(SAME)
 def test_two_batches_of_four_are_one_of_eight(fifty):
     two, one, _ = fifty
     assert unions(two) == [mixtures(b) for b in trace(one, 0, "batch")]
@@ -35,7 +36,7 @@ def test_two_batches_of_four_are_one_of_eight(fifty):
     assert (weights(two) - weights(one)).abs().max() < 1e-5
 
 
-@pytest.mark.promise("50 other steps give other weights", control=True)
+@pytest.mark.promise(SAME, control=True)
 def test_fifty_other_steps_give_other_weights(fifty):
     two, _, other = fifty
     assert unions(two) != [mixtures(b) for b in trace(other, 0, "batch")]

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 from fault_runs import digest
+from promises import MACHINES
 from rank_runs import Run, both, make_odd_corpus, succeed
 
 pytestmark = [pytest.mark.slow, pytest.mark.matrix]
@@ -43,7 +44,7 @@ def run_twice(folder, corpus, faults=()):
     return [code for code, _ in ended], [output for _, output in ended]
 
 
-@pytest.mark.promise("two machines train the model of one")
+@pytest.mark.promise(MACHINES)
 def test_two_machines(whole, corpus, tmp_path):
     codes, outputs = run_twice(tmp_path / "run", corpus)
     assert codes == [0, 0], outputs
@@ -51,7 +52,7 @@ def test_two_machines(whole, corpus, tmp_path):
     assert both(tmp_path / "run", "after") == both(whole, "after")
 
 
-@pytest.mark.promise("one machine's end ends both, and the run goes on")
+@pytest.mark.promise(MACHINES)
 @pytest.mark.parametrize(
     "rank, number, action",
     [(1, 2, "torchrun:SIGTERM"), (0, 5, "SIGKILL"), (1, 5, "raise")],

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 from fault_runs import digest, newest
+from promises import RANK_ENDED, RANK_KILLED, RANK_SKIPPED, RANKS, SAME
 from rank_runs import (
     LIMIT_SECONDS,
     Run,
@@ -59,20 +60,20 @@ def losses(folder):
     return [sum(pair) / 2 for pair in both(folder, "loss")]
 
 
-@pytest.mark.promise("weights are the same in all processes after every step")
+@pytest.mark.promise(RANKS)
 def test_weights_are_equal_after_every_step(whole):
     steps = both(whole, "after")
     assert len(steps) == 4 and all(a == b for a, b in steps)
     assert steps[-1][0] == digest(whole)
 
 
-@pytest.mark.promise("processes with other gradients are seen", control=True)
+@pytest.mark.promise(RANKS, control=True)
 def test_a_gradient_of_one_process_makes_weights_differ(control):
     assert both(control, "before")[0][0] == both(control, "before")[0][1]
     assert all(a != b for a, b in both(control, "after"))
 
 
-@pytest.mark.promise("two processes take together what one takes")
+@pytest.mark.promise(SAME)
 def test_mixtures_variants_and_order_are_those_of_one_process(whole, alone):
     assert unions(whole) == [mixtures(b) for b in trace(alone, 0, "batch")]
     for epoch in (1, 2):
@@ -80,12 +81,12 @@ def test_mixtures_variants_and_order_are_those_of_one_process(whole, alone):
         assert len({name for name, _ in set().union(*taken)}) == 8
 
 
-@pytest.mark.promise("another seed gives another order", control=True)
+@pytest.mark.promise(SAME, control=True)
 def test_another_seed_gives_another_order(control, alone):
     assert unions(control) != [mixtures(b) for b in trace(alone, 0, "batch")]
 
 
-@pytest.mark.promise("two processes compute the loss and weights of one")
+@pytest.mark.promise(SAME)
 def test_losses_and_weights_are_those_of_one_process(whole, alone):
     assert losses(whole) == pytest.approx(
         trace(alone, 0, "loss"), rel=1e-6, abs=1e-5
@@ -93,7 +94,7 @@ def test_losses_and_weights_are_those_of_one_process(whole, alone):
     assert torch.allclose(weights(whole), weights(alone), rtol=0, atol=1e-5)
 
 
-@pytest.mark.promise("other mixtures give other weights", control=True)
+@pytest.mark.promise(SAME, control=True)
 def test_another_seed_gives_other_weights(control, alone):
     assert losses(control) != pytest.approx(trace(alone, 0, "loss"), rel=0.01)
     assert not torch.allclose(
@@ -101,7 +102,7 @@ def test_another_seed_gives_other_weights(control, alone):
     )
 
 
-@pytest.mark.promise("each item is validated once, and all know the result")
+@pytest.mark.promise(SAME)
 def test_each_item_is_validated_once(whole, alone):
     expected = sorted(trace(alone, 0, "validated")[0])
     assert len(expected) == 3
@@ -113,13 +114,13 @@ def test_each_item_is_validated_once(whole, alone):
     assert followed[-1][0] == pytest.approx(of_one, abs=1e-4)
 
 
-@pytest.mark.promise("all processes test the same, best model")
+@pytest.mark.promise(SAME)
 def test_all_processes_test_the_best_model(whole):
     ((first, second),) = both(whole, "tested")
     assert first == second
 
 
-@pytest.mark.promise("the test writes the file that one process writes")
+@pytest.mark.promise(SAME)
 def test_scores_are_those_of_one_process(
     whole, corpus, control, tmp_path, name="test_scores.csv"
 ):
@@ -132,7 +133,7 @@ def test_scores_are_those_of_one_process(
     assert (control / name).read_bytes() != (whole / name).read_bytes()
 
 
-@pytest.mark.promise("the first process alone writes")
+@pytest.mark.promise(SAME)
 def test_the_first_process_alone_writes(whole):
     log = (whole / "train_log.txt").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ["epoch: 1", "epoch: 2"]
@@ -143,7 +144,7 @@ def test_the_first_process_alone_writes(whole):
     )
 
 
-@pytest.mark.promise("a signal to torchrun saves, and the run goes on")
+@pytest.mark.promise(RANK_KILLED)
 def test_sigterm_to_torchrun_saves_and_resumes(whole, corpus, tmp_path):
     folder = tmp_path / "run"
     faults = [(1, "fit_batch", 2, "torchrun:SIGTERM")]
@@ -160,7 +161,7 @@ def test_sigterm_to_torchrun_saves_and_resumes(whole, corpus, tmp_path):
     assert digest(folder) == digest(whole)
 
 
-@pytest.mark.promise("a loss that is not finite in one process skips all")
+@pytest.mark.promise(RANK_SKIPPED)
 def test_a_loss_that_is_not_finite_in_one_process(whole, corpus, tmp_path):
     folder = tmp_path / "run"
     faults = [(1, "compute_objectives", 2, "nan_loss")]
@@ -181,7 +182,7 @@ def test_a_loss_that_is_not_finite_in_one_process(whole, corpus, tmp_path):
     assert trace(folder, 1, "validated") == [[], []]
 
 
-@pytest.mark.promise("an error of one process ends all within 60 s")
+@pytest.mark.promise(RANK_ENDED)
 def test_an_error_of_one_process_ends_all(corpus, tmp_path):
     folder = tmp_path / "run"
     run = Run(folder, corpus, faults=[(1, "fit_batch", 5, "raise")])

@@ -2,6 +2,7 @@
 
 import pytest
 from fault_runs import digest, newest
+from promises import RANK_ENDED, RANK_KILLED, RANK_SKIPPED, SETTINGS, SIGNALS
 from rank_runs import (
     LIMIT_SECONDS,
     Run,
@@ -37,13 +38,13 @@ def equal(folder, whole):
     return digest(folder) == digest(whole) and scores[0] == scores[1]
 
 
-@pytest.mark.promise("another seed gives another model", control=True)
+@pytest.mark.promise(RANK_KILLED, control=True)
 def test_another_seed_gives_another_model(whole, corpus, tmp_path):
     succeed(tmp_path / "run", corpus, "--seed=1", random=True)
     assert not equal(tmp_path / "run", whole)
 
 
-@pytest.mark.promise("after a kill of one process the same model results")
+@pytest.mark.promise(RANK_KILLED)
 @pytest.mark.parametrize(
     "rank, place, number, workers",
     [
@@ -73,7 +74,7 @@ def test_after_a_kill_of_one_process(
     assert not list((folder / "save").glob("BROKEN*"))
 
 
-@pytest.mark.promise("a signal to one process or to torchrun saves and ends")
+@pytest.mark.promise(RANK_KILLED)
 @pytest.mark.parametrize(
     "rank, place, number, action, workers",
     [
@@ -108,7 +109,7 @@ def test_a_signal_saves_and_ends(
         assert both(folder, key) == both(whole, key)
 
 
-@pytest.mark.promise("where torchrun is killed, its processes save and end")
+@pytest.mark.promise(RANK_KILLED)
 @pytest.mark.parametrize("name, code", [("SIGKILL", -9), ("SIGUSR1", -10)])
 def test_torchrun_is_killed(whole, corpus, tmp_path, name, code):
     folder = tmp_path / "run"
@@ -119,7 +120,7 @@ def test_torchrun_is_killed(whole, corpus, tmp_path, name, code):
     assert equal(folder, whole)
 
 
-@pytest.mark.promise("a signal ends a test at once, and it is made again")
+@pytest.mark.promise(SIGNALS)
 def test_a_signal_ends_a_test(whole, corpus, tmp_path):
     folder = tmp_path / "run"
     faults = [(1, "evaluate_batch", 3, "torchrun:SIGTERM")]
@@ -129,7 +130,7 @@ def test_a_signal_ends_a_test(whole, corpus, tmp_path):
     assert equal(folder, whole)
 
 
-@pytest.mark.promise("an error of one process ends all within 60 s")
+@pytest.mark.promise(RANK_ENDED)
 @pytest.mark.parametrize(
     "rank, place, number",
     [
@@ -153,7 +154,7 @@ def test_an_error_of_one_process_ends_all(
     assert code == 1 and "a fault of one process" in output
 
 
-@pytest.mark.promise("a process that hangs is killed where another one fails")
+@pytest.mark.promise(RANK_ENDED)
 def test_a_process_that_hangs_is_killed(corpus, tmp_path):
     places = [(0, "fit_batch", 5, "hang"), (1, "fit_batch", 5, "raise")]
     run = Run(tmp_path / "run", corpus, faults=places)
@@ -163,7 +164,7 @@ def test_a_process_that_hangs_is_killed(corpus, tmp_path):
     assert "SIGKILL" in output
 
 
-@pytest.mark.promise("an error of the preparation ends all")
+@pytest.mark.promise(RANK_ENDED)
 def test_an_error_of_the_preparation_ends_all(tmp_path):
     root = tmp_path / "PolSESS"
     rows = make_corpus(root)
@@ -172,7 +173,7 @@ def test_an_error_of_the_preparation_ends_all(tmp_path):
     assert code == 1 and "CorpusError" in output
 
 
-@pytest.mark.promise("what is not finite in one process skips all")
+@pytest.mark.promise(RANK_SKIPPED)
 @pytest.mark.parametrize(
     "rank, place, number, action, skipped",
     [
@@ -195,7 +196,7 @@ def test_what_is_not_finite_in_one_process(
     assert output.count("nothing changes") == 1
 
 
-@pytest.mark.promise("what is never finite in one process ends all")
+@pytest.mark.promise(RANK_ENDED)
 @pytest.mark.parametrize(
     "place, action",
     [
@@ -214,7 +215,7 @@ def test_nothing_but_nan_in_one_process(corpus, tmp_path, place, action):
     assert newest(folder)
 
 
-@pytest.mark.promise("one process goes on after two only where it is asked to")
+@pytest.mark.promise(SETTINGS)
 def test_another_number_of_processes(whole, corpus, tmp_path):
     folder = tmp_path / "run"
     faults = [(0, "fit_batch", 3, "SIGTERM")]
