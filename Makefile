@@ -3,7 +3,7 @@
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
 # make faults   the complete matrix of faults, into results/faults (about an hour)
-# make bench  the benchmarks, into results/ (about five minutes)
+# make bench  the benchmarks, into results/ (about ten minutes)
 # Another interpreter: make demo PYTHON=/path/to/python3.11
 
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
@@ -57,7 +57,7 @@ faults: $(VENV)/.installed_dev
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py results/faults
 
 test: $(VENV)/.installed_dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed_dev
 	$(BIN)/ruff check .

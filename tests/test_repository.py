@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from recipe import HPARAMS, ROOT, SEPARATION
+from torch.distributed.run import get_args_parser
 
 READMES = [
     ROOT / "README.md",
@@ -71,7 +72,10 @@ def test_paths_in_the_map_exist():
 )
 def test_commands_of_readmes_name_real_scripts_options_and_keys(path):
     keys = set(keys_of(HPARAMS / "convtasnet.yaml"))
-    options = {"test_only", "precision", "eval_precision", "nproc_per_node"}
+    options = {"test_only", "precision", "eval_precision"}
+    of_torchrun = {
+        a for o in get_args_parser()._actions for a in o.option_strings
+    }
     commands = commands_of(path)
     assert commands
     for command in commands:
@@ -85,7 +89,9 @@ def test_commands_of_readmes_name_real_scripts_options_and_keys(path):
         if "report.py" in command:
             assert set(re.findall(r"--(\w+)", command)) <= report_options()
         if "train.py" in command:
-            given = re.findall(r"--(\w+)", command)
+            launcher, script = command.split("train.py")
+            assert set(re.findall(r"--[\w-]+", launcher)) <= of_torchrun
+            given = re.findall(r"--(\w+)", script)
             assert set(given) <= keys | options, command
 
 
