@@ -63,6 +63,7 @@ def validate(brain, epoch, scores, mixtures=60):
                     "variant": variant,
                     "setting": setting,
                     "si_sdri": score,
+                    "silent": False,
                 }
             )
     brain.on_stage_end(sb.Stage.VALID, 0.0, epoch)

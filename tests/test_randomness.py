@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import randomness
 import torch
+from checkpointer import SafeCheckpointer
 from randomness import RandomState
 
 
@@ -66,15 +67,21 @@ def test_the_file_needs_no_code_to_be_read(tmp_path):
     assert sorted(state) == ["cuda", "numpy", "python", "torch"]
 
 
+def pretend_to_be(monkeypatch, rank):
+    """Makes this process one of several."""
+    monkeypatch.setattr(randomness, "is_distributed_initialized", lambda: True)
+    monkeypatch.setattr(randomness, "get_rank", lambda: rank)
+
+
 def test_each_process_has_its_own_state(tmp_path, monkeypatch):
     path, expected = tmp_path / "random.ckpt", []
     for rank in (0, 1):
-        monkeypatch.setattr(randomness, "get_rank", lambda: rank)
+        pretend_to_be(monkeypatch, rank)
         RandomState().save(path)
         expected.append(draws())
     assert expected[0] != expected[1]
     for rank in (1, 0):
-        monkeypatch.setattr(randomness, "get_rank", lambda: rank)
+        pretend_to_be(monkeypatch, rank)
         RandomState().load(path, end_of_epoch=False)
         assert draws() == expected[rank]
 
@@ -86,7 +93,7 @@ def test_a_missing_state_is_said_and_nothing_changes(
     RandomState().save(path)
     expected = draws()
     RandomState().load(path, end_of_epoch=False)
-    monkeypatch.setattr(randomness, "get_rank", lambda: 1)
+    pretend_to_be(monkeypatch, 1)
     with caplog.at_level(logging.WARNING, "randomness"):
         RandomState().load(path, end_of_epoch=False)
     assert "random.ckpt.1 is missing" in caplog.text
@@ -103,3 +110,13 @@ def test_draws_on_a_gpu_go_on_and_elsewhere_are_left_out(tmp_path):
     assert torch.rand(8, device="cuda").tolist() != expected
     state.load(shutil.copy(path, tmp_path / "copy.ckpt"), end_of_epoch=False)
     assert torch.rand(8, device="cuda").tolist() == expected
+
+
+def test_processes_that_slurm_numbers_save_under_the_usual_name(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    checkpointer = SafeCheckpointer(tmp_path, {"random": RandomState()})
+    saved = checkpointer.save_checkpoint()
+    assert (saved.path / "random.ckpt").is_file()
+    assert checkpointer.recover_if_possible().path == saved.path

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import record
@@ -110,9 +111,22 @@ def test_the_archive_depends_on_the_code_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "__file__", str(copy / "record.py"))
     (copy / "mixer.py").write_text("another")
     assert code_archive() != same
+    (copy / ".#mixer.py").symlink_to("an editor's lock")
+    assert code_archive()
 
 
 def test_only_manifests_are_hashed(tmp_path):
     for name in ("test_SE.csv", "audit.csv", "log.txt"):
         (tmp_path / name).write_text("")
     assert list(manifest_hashes(Path(tmp_path))) == ["test_SE.csv"]
+
+
+def test_the_version_that_is_imported_counts(monkeypatch):
+    versions = [{"torch": "2.11.0"}, {"torch": "9.9"}]
+    found = [
+        SimpleNamespace(metadata={"Name": name}, version=version)
+        for names in versions
+        for name, version in names.items()
+    ]
+    monkeypatch.setattr(record, "distributions", lambda: iter(found))
+    assert record.installed_versions() == {"torch": "2.11.0"}

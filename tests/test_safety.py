@@ -97,6 +97,16 @@ def test_the_code_would_run(saved, tmp_path):
     assert trap.is_dir()
 
 
+@pytest.mark.parametrize("size", [0, 100])
+def test_cut_off_weights_without_sums_are_named(saved, size):
+    _, folder, separator = saved
+    (folder / SUMS).unlink()
+    with open(folder / "masknet.ckpt", "r+b") as file:
+        file.truncate(size)
+    with pytest.raises(ValueError, match="masknet.ckpt is damaged"):
+        load_weights(separator, folder)
+
+
 def test_damaged_weights_are_not_loaded(saved):
     _, folder, separator = saved
     content = bytearray((folder / "encoder.ckpt").read_bytes())

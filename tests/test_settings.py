@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from checkpointer import SafeCheckpointer
 from recipe import HPARAMS, SEPARATION, hparams_of
-from settings import SETTINGS, check_settings, settings_of
+from settings import SETTINGS, check_settings, keep_settings, settings_of
 
 import speechbrain as sb
 
@@ -31,6 +32,7 @@ def prepared(folder, *options, **overrides):
 def trained(tmp_path):
     """The save folder of a training that was begun."""
     check_settings(*prepared(tmp_path / "save"))
+    keep_settings(tmp_path / "save")
     SafeCheckpointer(tmp_path / "save").save_checkpoint()
     return tmp_path / "save"
 
@@ -70,6 +72,9 @@ def test_a_changed_setting_is_refused_by_name(
     go_on = prepared(trained, *options, resume_changed=True, **overrides)
     check_settings(*go_on, resume_changed=True)
     assert f"resumed with another setting: {named}" in caplog.text
+    # Not before the checkpoint has been loaded with them.
+    assert (trained / "settings.json").read_bytes() == before
+    keep_settings(trained)
     check_settings(*prepared(trained, *options, **overrides))
 
 
@@ -98,6 +103,7 @@ def test_test_data_may_change(trained):
     [
         {"number_of_epochs": 99},
         {"num_workers": 1},
+        {"init_from": "/a/run"},
         {"eval_loader_kwargs": {"num_workers": 2}},
         {"train_loader_kwargs": {"persistent_workers": False}},
         {"lr_scheduler": {"factor": "95e-2"}},
@@ -122,6 +128,7 @@ def test_a_run_may_move(trained, tmp_path, caplog):
 def test_settings_without_checkpoints_are_replaced(tmp_path):
     check_settings(*prepared(tmp_path))
     check_settings(*prepared(tmp_path, lr=0.5))
+    keep_settings(tmp_path)
     settings = json.loads((tmp_path / SETTINGS).read_text())
     assert settings["lr"] == 0.5
     assert settings == settings_of(*prepared(tmp_path, lr=0.5))
@@ -154,3 +161,19 @@ def test_another_number_of_processes_is_refused(trained, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="\n- processes: 1 before, 2 now"):
         check_settings(*prepared(trained))
+
+
+def test_a_list_of_objects_is_compared_by_what_makes_it(trained, tmp_path):
+    text = YAML.read_text(encoding="utf-8")
+    makes = "\naugment: [!new:torch.nn.Dropout {{p: {}}}, !ref <encoder>]\n"
+    yamls = [tmp_path / f"{p}.yaml" for p in (0.1, 0.2)]
+    for path, p in zip(yamls, (0.1, 0.2)):
+        path.write_text(text + makes.format(p))
+    hparams, run_opts, _, overrides = prepared(trained)
+    hparams["augment"] = [torch.nn.Dropout(0.1), hparams["encoder"]]
+    first, second = (
+        settings_of(hparams, run_opts, path, overrides) for path in yamls
+    )
+    assert first["augment.0.p"] == 0.1 and second["augment.0.p"] == 0.2
+    differing = {key for key in first if first[key] != second[key]}
+    assert differing == {"augment.0.p"}

@@ -12,13 +12,14 @@ from validation import readable, validation_stats, warn_of_few_mixtures
 from speechbrain.utils.train_logger import FileTrainLogger
 
 
-def rows_of(values, variant="S", setting="outdoor"):
+def rows_of(values, variant="S", setting="outdoor", silent=False):
     return [
         {
             "ID": f"{setting}{number}",
             "variant": variant,
             "setting": setting,
             "si_sdri": value,
+            "silent": silent,
         }
         for number, value in enumerate(values)
     ]
@@ -44,8 +45,15 @@ def test_c_indoors_and_outdoors_are_two_variants():
 
 
 @pytest.mark.parametrize("failure", [np.nan, np.inf, -np.inf])
-def test_one_failure_is_counted_and_does_not_end_the_training(failure):
-    stats, _ = validation_stats(rows_of([1.0, failure, 3.0]))
+def test_one_failure_makes_the_mean_none(failure):
+    stats, by_variant = validation_stats(rows_of([1.0, failure, 3.0]))
+    assert np.isnan(stats["SI-SDRi"]) and stats["failures"] == 1
+    assert by_variant == {"SI-SDRi/S": 2}
+
+
+def test_a_silent_reference_is_counted_and_does_not_end_the_training():
+    rows = rows_of([1.0, 3.0]) + rows_of([np.nan], silent=True)
+    stats, _ = validation_stats(rows)
     assert stats["SI-SDRi"] == 2 and stats["failures"] == 1
 
 

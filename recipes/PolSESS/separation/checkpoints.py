@@ -100,12 +100,13 @@ def load_weights(separator, path):
         file = folder / f"{part}.ckpt"
         try:
             weights = torch.load(file, map_location="cpu", weights_only=True)
-            getattr(separator, part).load_state_dict(weights)
-        except UnpicklingError as error:
+        except (UnpicklingError, RuntimeError, EOFError) as error:
             raise ValueError(
                 f"init_from: {file} is damaged, or holds more than weights, "
                 "which might run code: it is not loaded"
             ) from error
+        try:
+            getattr(separator, part).load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(
                 f"init_from: {file} belongs to a model of another size or "

@@ -63,11 +63,11 @@ def listening(handler):
 
     Example
     -------
-    >>> before = signal.getsignal(10)
-    >>> with listening(lambda number, frame: print("got", number)):
-    ...     signal.raise_signal(10)
-    got 10
-    >>> signal.getsignal(10) == before
+    >>> before = signal.getsignal(signal.SIGUSR1)
+    >>> with listening(lambda number, frame: print("heard")):
+    ...     signal.raise_signal(signal.SIGUSR1)
+    heard
+    >>> signal.getsignal(signal.SIGUSR1) == before
     True
     """
     numbers = SIGNALS

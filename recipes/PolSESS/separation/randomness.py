@@ -19,7 +19,7 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import get_rank
+from speechbrain.utils.distributed import get_rank, is_distributed_initialized
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -164,5 +164,6 @@ def _cuda_state():
 
 
 def _of_this_process(path):
-    rank = get_rank() or 0
+    # SLURM numbers processes that know nothing of one another, too.
+    rank = get_rank() if is_distributed_initialized() else 0
     return str(path) if rank == 0 else f"{path}.{rank}"

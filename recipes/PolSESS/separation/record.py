@@ -68,9 +68,7 @@ def record_run(hparams, hparams_file, overrides, arguments, device):
         "commit": commit(),
         "hyperparams": _keep(folder, "hyperparams", ".yaml", resolved),
         "code": _keep(folder, "code", ".zip", code_archive()),
-        "packages": {
-            found.metadata["Name"]: found.version for found in distributions()
-        },
+        "packages": installed_versions(),
         "manifests": manifest_hashes(hparams["save_folder"]),
     }
     if earlier:
@@ -78,6 +76,18 @@ def record_run(hparams, hparams_file, overrides, arguments, device):
     path = folder / f"start-{len(earlier) + 1:04d}.json"
     _write(path, json.dumps(start, indent=1).encode())
     return path
+
+
+def installed_versions():
+    """The versions of all packages.
+
+    Returns
+    -------
+    dict
+        Name -> version; where a package is found twice, that which is imported.
+    """
+    found = [(p.metadata["Name"], p.version) for p in distributions()]
+    return dict(reversed(found))
 
 
 def code_archive():
@@ -92,7 +102,7 @@ def code_archive():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted([*here.iterdir(), *here.glob("audit/*")]):
-            if path.suffix in CODE:
+            if path.suffix in CODE and path.is_file():
                 name = str(path.relative_to(here))
                 archive.writestr(
                     zipfile.ZipInfo(name),  # without the time

@@ -11,9 +11,13 @@ from interruption import Interruptible
 from optimizer_options import apply_changed_options
 from randomness import RandomState
 from ranks import agreed, gathered
+from settings import keep_settings
 
 import speechbrain as sb
-from speechbrain.utils.distributed import is_distributed_initialized
+from speechbrain.utils.distributed import (
+    is_distributed_initialized,
+    run_on_main,
+)
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -67,6 +71,7 @@ class Reliable(Interruptible):
         super().on_fit_start()
         for optimizer in (self.optimizers_dict or {}).values():
             apply_changed_options(optimizer)
+        run_on_main(keep_settings, [self.checkpointer.checkpoints_dir])
         self.window_ids = []
         self.window_is_finite = True
 

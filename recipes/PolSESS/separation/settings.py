@@ -25,7 +25,7 @@ SETTINGS = "settings.json"
 # result.
 FREE = set(
     "output_folder save_folder train_log data_folder skip_prep audit "
-    "on_bad_rows resume_changed test_variants n_test number_of_epochs "
+    "on_bad_rows resume_changed init_from test_variants n_test number_of_epochs "
     "num_workers persistent_workers prefetch_factor pin_memory "
     "ckpt_interval_minutes eval_precision metrics cache_folder save_audio "
     "strata latex tensorboard wandb wandb_board scorer audio_writer reporter "
@@ -82,9 +82,11 @@ def settings_of(hparams, run_opts, hparams_file, overrides):
     for key, value in hparams.items():
         if key in FREE or key.startswith("__"):
             continue
-        if isinstance(value, (str, int, float, list, type(None))):
+        try:
+            if isinstance(value, dict):  # of a data loader
+                raise TypeError
             settings[key] = json.loads(json.dumps(value))
-        else:  # an object: by what the YAML makes it from
+        except TypeError:  # objects: by what the YAML makes them from
             settings.update(constants.get(key, {}))
     for key in RUN_OPTIONS:
         settings[key] = option_value(key, hparams, run_opts)
@@ -153,7 +155,9 @@ def check_settings(
 ):
     """Refuses to resume a training with other settings.
 
-    Raises ValueError that names each difference, unless ``resume_changed``.
+    Raises ValueError that names each difference, unless ``resume_changed``. The
+    settings count from ``keep_settings`` on: until then those that are kept are
+    those of the checkpoints.
 
     Arguments
     ---------
@@ -189,7 +193,20 @@ def check_settings(
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(new, indent=1), encoding="utf-8")
     to_disk(partial)
-    os.replace(partial, path)
+
+
+def keep_settings(save_folder):
+    """Keeps the settings that were checked, the checkpoint having been loaded.
+
+    Arguments
+    ---------
+    save_folder : str
+        Of the run.
+    """
+    path = Path(save_folder) / SETTINGS
+    partial = path.with_suffix(".partial")
+    if partial.exists():
+        os.replace(partial, path)
 
 
 def _settings_in(path):

@@ -138,11 +138,9 @@ class SeparationBrain(Reliable, Watch, sb.Brain):
         if not self.warned_of_few_mixtures:
             self.warned_of_few_mixtures = warn_of_few_mixtures(stats)
         meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
-        # The mean of fewer mixtures does not compare with other epochs.
-        score = float("nan") if stats["failures"] else stats["SI-SDRi"]
-        if self.is_valid(score, epoch):
+        if self.is_valid(stats["SI-SDRi"], epoch):
             _, new_lr = self.hparams.lr_scheduler(
-                [self.optimizer], epoch, -score
+                [self.optimizer], epoch, -stats["SI-SDRi"]
             )
             sb.nnet.schedulers.update_learning_rate(self.optimizer, new_lr)
         self.hparams.train_logger.log_stats(
@@ -152,7 +150,7 @@ class SeparationBrain(Reliable, Watch, sb.Brain):
             meta, self.train_stats, {**stats, **by_variant}
         )
         self.checkpointer.save_and_keep_only(
-            meta={"si_sdri": score, "epoch": epoch},
+            meta={"si_sdri": stats["SI-SDRi"], "epoch": epoch},
             max_keys=["si_sdri"],
         )
 
@@ -276,7 +274,7 @@ if __name__ == "__main__":
         train_loader_kwargs=hparams["train_loader_kwargs"],
         valid_loader_kwargs=hparams["eval_loader_kwargs"],
     )
-    check_checkpoint(hparams)
+    run_on_main(check_checkpoint, [hparams])
     brain.evaluate(
         test_set=datasets["test"],
         max_key="si_sdri",

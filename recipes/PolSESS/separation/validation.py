@@ -32,8 +32,8 @@ def validation_rows(batch, score):
     Returns
     -------
     list of dict
-        ID, variant, setting and si_sdri (dB) of each source; NaN for a silent
-        reference, against which no score is defined.
+        ID, variant, setting, si_sdri (dB) and silent of each source: against
+        a silent reference no score is defined, and it is NaN.
     """
     mixture, lengths = batch.mix_sig
     reference, _ = batch.sources_sig
@@ -46,9 +46,12 @@ def validation_rows(batch, score):
             "variant": batch.variant[number],
             "setting": batch.setting[number],
             "si_sdri": value,
+            "silent": is_silent,
         }
-        for number, values in enumerate(si_sdri.cpu().tolist())
-        for value in values
+        for number, pairs in enumerate(
+            zip(si_sdri.cpu().tolist(), silent.cpu().tolist())
+        )
+        for value, is_silent in zip(*pairs)
     ]
 
 
@@ -94,18 +97,22 @@ def validation_stats(rows):
     Returns
     -------
     stats : dict
-        SI-SDRi, the macro mean in dB (NaN if none is finite), its interval, n
-        and failures.
+        SI-SDRi, the macro mean in dB, its interval, n and failures. The mean
+        leaves silent references out; it is NaN if another score is not finite,
+        since that of fewer mixtures does not compare with other epochs.
     by_variant : dict
         SI-SDRi/<variant> -> mean in dB.
     """
     rows = pd.DataFrame(rows)
     # A model that diverges gives infinities, too.
-    rows["si_sdri"] = rows["si_sdri"].where(np.isfinite(rows["si_sdri"]))
+    finite = np.isfinite(rows["si_sdri"])
+    rows["si_sdri"] = rows["si_sdri"].where(finite)
     strata = variant_strata(rows)
     interval = mean_intervals(rows, ["si_sdri"], strata).loc["si_sdri"]
     stats = {
-        "SI-SDRi": float(interval["mean"]),
+        "SI-SDRi": float(interval["mean"])
+        if (finite | rows["silent"]).all()
+        else np.nan,
         "ci_low": float(interval["ci_low"]),
         "ci_high": float(interval["ci_high"]),
         "n": len(rows),
