@@ -118,3 +118,11 @@ def alive(group):
         if int(of_group) == group and state != "Z":
             found.append(path.parent.name)
     return found
+
+
+def left_after(process, seconds=5):
+    """Processes of a run that still live after a while."""
+    until = time.time() + seconds
+    while alive(process) and time.time() < until:
+        time.sleep(0.1)
+    return alive(process)

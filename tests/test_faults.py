@@ -1,9 +1,7 @@
 """Whatever ends a training, the same command ends it with the same model."""
 
-import time
-
 import pytest
-from fault_runs import Server, alive, digest, newest, trace
+from fault_runs import Server, digest, left_after, newest, trace
 from promises import MODEL, SIGNALS, SKIPPED, STOPPED
 
 pytestmark = pytest.mark.slow
@@ -110,7 +108,7 @@ def test_a_signal_saves_and_ends(
     faults = [(place, number, action)]
     code, process, output = server.run(folder, faults=faults, workers=workers)
     assert code == CODES[action.rpartition(":")[2]], output[-3000:]
-    assert not alive(process)
+    assert not left_after(process)
     undisturbed = trace(whole, "batch")
     assert trace(folder, "batch") == undisturbed[:batches]
     assert digest(folder) == trace(folder, "after")[-1]
@@ -125,7 +123,7 @@ def test_a_second_ctrl_c_does_not_wait(server, whole, tmp_path):
     folder = tmp_path / "run"
     faults = [("fit_batch", 5, "twice:SIGINT")]
     code, process, _ = server.run(folder, faults=faults, workers=2)
-    assert code == 130 and not alive(process)
+    assert code == 130 and not left_after(process)
     assert trace(folder, "batch") == trace(whole, "batch")[:4]
     server.succeed(folder)
     assert equal(folder, whole)
@@ -135,11 +133,7 @@ def test_a_second_ctrl_c_does_not_wait(server, whole, tmp_path):
 def test_workers_of_a_killed_run_end_by_themselves(server, tmp_path):
     faults = [("fit_batch", 2, "SIGKILL")]
     _, process, _ = server.run(tmp_path / "run", faults=faults, workers=2)
-    for _ in range(300):
-        if not alive(process):
-            break
-        time.sleep(0.1)
-    assert not alive(process)
+    assert not left_after(process, seconds=30)
 
 
 @pytest.mark.promise(SKIPPED)

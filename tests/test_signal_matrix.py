@@ -1,7 +1,7 @@
 """Signals of every kind, everywhere, save the training and end it."""
 
 import pytest
-from fault_runs import Server, alive, digest
+from fault_runs import Server, digest, left_after
 from kill_runs import COUNTS, Runs, lines, same_result
 from promises import SIGNALS
 from tiny_corpus import make_corpus
@@ -57,7 +57,7 @@ def test_a_signal_saves_and_ends(
     faults = [(where, number, action)]
     code, process, output = runs.run(folder, faults=faults)
     assert code == CODES[name], output[-3000:]
-    assert not alive(process)
+    assert not left_after(process)
     assert not (folder / "test_scores.csv").exists()
     expected, written = lines(whole), lines(folder)
     assert written == expected[: len(written)]

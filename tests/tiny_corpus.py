@@ -115,7 +115,8 @@ def read_csv(path):
 
 def read_all(folder):
     """File name -> bytes of everything in a folder."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    files = [path for path in folder.iterdir() if path.is_file()]
+    return {path.name: path.read_bytes() for path in files}
 
 
 def rewrite(root, rows, column, change, rate=8000, subtype="PCM_16"):

@@ -5,13 +5,16 @@ the tests of a promise would fail if it were broken.
 
 > python tools/fault_table.py results/faults
 
+A part of it can be run again; the other cases stay as they are:
+> python tools/fault_table.py results/faults tests/test_soak.py
+
 Authors
  * The PolSESS recipe team 2026
 """
 
 import pathlib
+import runpy
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -19,14 +22,16 @@ from readme_section import ROOT, replace_section, where
 
 # Files at the same time, as many as there are cores.
 OPTIONS = "-q -m promise --matrix -n auto --dist loadfile".split()
-COLUMNS = ["promise", "control", "test", "outcome", "seconds"]
+COLUMNS = ["promise", "control", "test", "outcome", "seconds", "commit"]
 
 
 class Outcomes:
     """A plugin of pytest that keeps the outcome of each test of a promise."""
 
-    def __init__(self):
+    def __init__(self, commit):
+        self.commit = commit
         self.rows = {}
+        self.lost = []  # of processes that died
 
     def pytest_runtest_logreport(self, report):
         """Keeps the worst outcome of setting up, running, tearing down.
@@ -36,14 +41,36 @@ class Outcomes:
         report : pytest.TestReport
             Of one of the three; tests/conftest.py put the promises into it.
         """
+        if not report.user_properties:
+            self.lost.append(report.nodeid)
         for _, (promise, control) in report.user_properties:
             row = self.rows.setdefault(
                 (promise, report.nodeid),
-                [promise, control, report.nodeid, "passed", 0.0],
+                [promise, control, report.nodeid, "passed", 0.0, self.commit],
             )
             if report.outcome != "passed":
                 row[3] = report.outcome
             row[4] += report.duration
+
+
+def promises():
+    """All promises, in order."""
+    found = runpy.run_path(str(ROOT / "tests/promises.py"))
+    return [text for name, text in found.items() if name.isupper()]
+
+
+def sentence_on(cases, machine):
+    """How many cases of what, on what."""
+    tests = cases.drop_duplicates("test")
+    commits = ", ".join(
+        f"{commit} ({len(rows)} cases)"
+        for commit, rows in tests.groupby("commit")
+    )
+    return (
+        f"`make faults` (`tools/fault_table.py`) at commit {commits}: "
+        f"{tests['seconds'].sum() / 60:.0f} minutes of one core on {machine}; "
+        "each case is in `results/faults/cases.csv`.\n"
+    )
 
 
 def count(rows):
@@ -58,6 +85,8 @@ def count(rows):
 
 def to_markdown(cases):
     """The table, promise by promise."""
+    order = {text: place for place, text in enumerate(promises())}
+    cases = cases.sort_values("promise", key=lambda texts: texts.map(order))
     lines = [
         "| Promise | Cases that kept it | Negative controls that saw it broken |",
         "| --- | --- | --- |",
@@ -69,34 +98,39 @@ def to_markdown(cases):
     return "\n".join(lines) + "\n"
 
 
-def main(output_folder):
+def main(output_folder, *selection):
     """Runs the matrix; writes README.md, cases.csv and the README's table.
 
     Arguments
     ---------
     output_folder : str
         For the figures.
+    *selection : str
+        Files of tests; without any, all of them.
 
     Returns
     -------
     int
-        The exit code of pytest.
+        The exit code of pytest; nothing is written if tests were lost.
     """
     commit, machine = where()
-    outcomes, start = Outcomes(), time.time()
-    code = pytest.main([*OPTIONS, str(ROOT / "tests")], [outcomes])
-    cases = pd.DataFrame(outcomes.rows.values(), columns=COLUMNS)
-    cases = cases.sort_values("test", ignore_index=True)
-    minutes = (time.time() - start) / 60
-    sentence = (
-        f"`make faults` (`tools/fault_table.py`) at commit {commit}: "
-        f"{cases['test'].nunique()} cases in {minutes:.0f} minutes on {machine}.\n"
+    outcomes = Outcomes(commit)
+    code = pytest.main(
+        [*OPTIONS, *(selection or [str(ROOT / "tests")])], [outcomes]
     )
-    table = f"{to_markdown(cases)}\n{sentence}"
+    if outcomes.lost or code not in (0, 1):
+        print(f"nothing is written; lost: {outcomes.lost}")
+        return code or 1
+    cases = pd.DataFrame(outcomes.rows.values(), columns=COLUMNS)
     output = pathlib.Path(output_folder)
     output.mkdir(parents=True, exist_ok=True)
-    cases["seconds"] = cases["seconds"].round(1)
-    cases.to_csv(output / "cases.csv", index=False)
+    if selection:
+        others = pd.read_csv(output / "cases.csv")
+        others = others[~others["test"].isin(cases["test"])]
+        cases = pd.concat([others, cases])
+    cases = cases.sort_values(["test", "promise"], ignore_index=True)
+    cases.round({"seconds": 1}).to_csv(output / "cases.csv", index=False)
+    table = f"{to_markdown(cases)}\n{sentence_on(cases, machine)}"
     text = f"# Faults: which promises were kept\n\n{table}"
     (output / "README.md").write_text(text, encoding="utf-8")
     replace_section("faults", table)

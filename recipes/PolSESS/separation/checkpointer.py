@@ -113,7 +113,9 @@ class SafeCheckpointer(Checkpointer):
             if if_main_process():
                 self._remove_leftovers()
             # So torch tells of a full disk.
-            of_torch = re.search("PytorchStreamWriter|iostream", str(error))
+            of_torch = re.search(
+                "StreamWriter|inline_container|iostream", str(error)
+            )
             if isinstance(error, OSError) or of_torch:
                 message = why_not_saved(self.checkpoints_dir, error)
                 raise OSError(message) from error
