@@ -149,13 +149,13 @@ def test_killed_at_any_moment(corpus, whole, tmp_path, seed):
         save = tmp_path / str(number)
         process = forked.Process(target=prepare_polsess, args=(corpus, save))
         process.start()
-        process.join(draw.uniform(0, 0.3))
+        process.join(draw.uniform(0, 0.1))
         process.kill()
         process.join(60)
         killed += process.exitcode == -signal.SIGKILL
         assert all_whole(save, whole)
         assert prepared_again(corpus, save) == whole
-    assert killed > 1
+    assert killed
 
 
 @pytest.mark.promise(PREPARED_TWICE)
