@@ -2,7 +2,7 @@
 # make test   the whole test suite
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
-# make faults   the complete matrix of faults, into results/faults (about an hour)
+# make faults   the complete matrix of faults, into results/faults (half an hour)
 # make bench  the benchmarks, into results/ (about ten minutes)
 # Another interpreter: make demo PYTHON=/path/to/python3.11
 
