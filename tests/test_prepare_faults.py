@@ -155,7 +155,7 @@ def test_killed_at_any_moment(corpus, whole, tmp_path, seed):
         killed += process.exitcode == -signal.SIGKILL
         assert all_whole(save, whole)
         assert prepared_again(corpus, save) == whole
-    assert killed
+    assert killed > 1
 
 
 @pytest.mark.promise(PREPARED_TWICE)
