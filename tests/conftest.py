@@ -1,4 +1,6 @@
-"""Promises that tests keep, and the complete matrix of faults."""
+"""Promises that tests keep, the complete matrix of faults, and its server."""
+
+import pytest
 
 
 def pytest_addoption(parser):
@@ -37,3 +39,13 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.get_closest_marker("matrix")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Starts runs quickly, see fault_runs.py."""
+    from fault_runs import Server  # which spares other tests torch
+
+    server = Server()
+    yield server
+    server.close()

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from fault_runs import Server, digest, newest
+from fault_runs import digest, newest
 from promises import DAMAGE
 from test_checkpointer import DAMAGES, flip
 from test_faults import equal
@@ -13,14 +13,6 @@ from test_save_faults import FILES
 from speechbrain.utils.checkpoints import Checkpointer
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Starts runs quickly."""
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from broken_files import CHANGES, changed_at
-from fault_runs import Server, digest, left_after, newest, trace
+from fault_runs import digest, left_after, newest, trace
 from promises import NAMED, WORKERS
 from recipe import SAMPLES
 from tiny_corpus import FOLDERS, read_csv
@@ -27,14 +27,6 @@ EXPECTED = {
     "garbage": "found Error opening",
 }
 matrix = pytest.mark.matrix
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Starts runs quickly."""
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

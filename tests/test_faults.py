@@ -1,18 +1,10 @@
 """Whatever ends a training, the same command ends it with the same model."""
 
 import pytest
-from fault_runs import Server, digest, left_after, newest, trace
+from fault_runs import digest, left_after, newest, trace
 from promises import MODEL, SIGNALS, SKIPPED, STOPPED
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Starts runs quickly."""
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -39,14 +39,6 @@ def may_mount(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server():
-    """Starts runs quickly."""
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def whole(server, tmp_path_factory):
     """An undisturbed run."""
     folder = tmp_path_factory.mktemp("whole") / "run"

@@ -3,7 +3,6 @@
 from itertools import product
 
 import pytest
-from fault_runs import Server
 from kill_runs import (
     COUNTS,
     KINDS,
@@ -21,14 +20,6 @@ from promises import MODEL, STEPS
 from tiny_corpus import make_corpus
 
 pytestmark = [pytest.mark.matrix, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Starts runs quickly."""
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

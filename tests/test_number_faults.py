@@ -3,7 +3,7 @@
 import pytest
 import torch
 from checkpointer import SafeCheckpointer
-from fault_runs import Server, digest, trace
+from fault_runs import digest, trace
 from promises import INVALID, SKIPPED, STOPPED
 
 pytestmark = pytest.mark.slow
@@ -29,14 +29,6 @@ MATRIX = [
     for precision, marks in PRECISIONS.items()
     for action in PLACES
 ]
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Starts runs quickly."""
-    server = Server()
-    yield server
-    server.close()
 
 
 def options_of(precision):

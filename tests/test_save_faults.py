@@ -1,7 +1,7 @@
 """A run that is killed, or finds no room, at any write goes on by itself."""
 
 import pytest
-from fault_runs import Server, newest, trace
+from fault_runs import newest, trace
 from promises import DISK, SAVE
 from test_faults import equal
 
@@ -37,14 +37,6 @@ OTHERS = [
     "open train_log.txt",
     "open test_scores.csv",
 ]
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Starts runs quickly."""
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Signals of every kind, everywhere, save the training and end it."""
 
 import pytest
-from fault_runs import Server, digest, left_after
+from fault_runs import digest, left_after
 from kill_runs import COUNTS, Runs, lines, same_result
 from promises import SIGNALS
 from tiny_corpus import make_corpus
@@ -17,14 +17,6 @@ PLACES = {
     "between_epochs": ("_fit_train", 2, 12),
     "test": ("evaluate_batch", 8, 14),
 }
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Starts runs quickly."""
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from fault_runs import Server
 from kill_runs import LOADERS
 from promises import FLAT, MEMORY
 from tiny_corpus import make_corpus
@@ -13,14 +12,6 @@ from tiny_corpus import make_corpus
 pytestmark = pytest.mark.slow
 MIXTURES = 60
 SAMPLE = ("fit_batch", 0, "sample")
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Starts runs quickly."""
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")
