@@ -6,6 +6,8 @@ Authors
 
 from dataclasses import replace
 
+import torch
+
 from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.logger import get_logger
 
@@ -37,8 +39,9 @@ def option_value(key, hparams, run_opts):
 def supported_options(hparams, run_opts):
     """Replaces run options that do not go with the device or one another.
 
-    Without a CUDA GPU fp16 becomes fp32, and a line says so. A number of steps
-    between checkpoints replaces the YAML's number of minutes.
+    Without a CUDA GPU fp16 becomes fp32, on one without bf16 that becomes fp16, and
+    a line says so. A number of steps between checkpoints replaces the YAML's number
+    of minutes.
 
     Arguments
     ---------
@@ -58,14 +61,24 @@ def supported_options(hparams, run_opts):
     if interval & set(run_opts.overridden_args) == {"ckpt_interval_steps"}:
         replaced["ckpt_interval_minutes"] = 0
     for key in ("precision", "eval_precision"):
-        fp16 = option_value(key, hparams, run_opts) == "fp16"
+        precision = option_value(key, hparams, run_opts)
         # Brain refuses it on a CPU; elsewhere it would not scale the loss.
-        if fp16 and not device.startswith("cuda"):
+        if precision == "fp16" and not device.startswith("cuda"):
             logger.warning(
                 f"{key}: fp16 needs a CUDA GPU, fp32 is used on {device}"
             )
             replaced[key] = "fp32"
+        elif precision == "bf16" and not _has_bf16(device):
+            logger.warning(f"{key}: {device} has no bf16, fp16 is used")
+            replaced[key] = "fp16"
     return _with_options(run_opts, replaced)
+
+
+def _has_bf16(device):
+    """Whether it computes in bf16 itself; emulated, it is slow."""
+    return not device.startswith("cuda") or torch.cuda.is_bf16_supported(
+        including_emulation=False
+    )
 
 
 def _with_options(run_opts, replaced):

@@ -14,6 +14,9 @@ from speechbrain.lobes.models.conv_tasnet import (
     ChannelwiseLayerNorm,
     GlobalLayerNorm,
 )
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
 
 
 class _Float32Statistics:
@@ -162,7 +165,22 @@ class Separator(torch.nn.Module):
         self.encoder = encoder
         self.masknet = masknet
         self.decoder = decoder
+        self.compiled = None
+        self.full_batch = 0
         stabilise_norms(self)
+
+    def compile_training(self, **options):
+        """Compiles what training does; validation and test stay as they are.
+
+        Those take one mixture at a time, each of its own length, for which a
+        static graph would be compiled anew.
+
+        Arguments
+        ---------
+        **options : dict
+            Of torch.compile.
+        """
+        self.compiled = torch.compile(self._estimate, **options)
 
     def forward(self, mixture):
         """Estimates the sources of a mixture.
@@ -181,16 +199,33 @@ class Separator(torch.nn.Module):
             behind the last whole frame, fewer than a stride, are zero.
         """
         kernel_size = self.encoder.conv1d.kernel_size[0]
-        time = mixture.shape[-1]
-        if time < kernel_size:
+        if mixture.shape[-1] < kernel_size:
             raise ValueError(
-                f"a mixture of {time} samples is shorter than the encoder's "
-                f"kernel of {kernel_size}"
+                f"a mixture of {mixture.shape[-1]} samples is shorter than the "
+                f"encoder's kernel of {kernel_size}"
             )
+        if self.compiled is None or not self.training:
+            return self._estimate(mixture)
+        # The last batch of an epoch may be smaller: repeating its items keeps
+        # the shape, and each item is estimated on its own.
+        batch = len(mixture)
+        self.full_batch = max(self.full_batch, batch)
+        rows = torch.arange(self.full_batch, device=mixture.device) % batch
+        try:
+            return self.compiled(mixture[rows])[:batch]
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = " ".join(str(error).split("\n")[:2])
+            logger.warning(
+                f"the network cannot be compiled, it is used as it is: {reason}"
+            )
+            self.compiled = None
+            return self._estimate(mixture)
+
+    def _estimate(self, mixture):
         features = self.encoder(mixture)
         masked = features * self.masknet(features)
         sources, batch = masked.shape[:2]
         # [source, batch, feature, frame] -> [source, batch, time]
         decoded = self.decoder(masked.flatten(0, 1)).reshape(sources, batch, -1)
-        decoded = F.pad(decoded, (0, time - decoded.shape[-1]))
+        decoded = F.pad(decoded, (0, mixture.shape[-1] - decoded.shape[-1]))
         return decoded.permute(1, 2, 0)

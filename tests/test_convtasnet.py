@@ -1,0 +1,221 @@
+"""The fast Conv-TasNet computes what SpeechBrain's does, and keeps less for it."""
+
+import copy
+
+import pytest
+import torch
+from convtasnet import Decoder, Encoder, MaskNet, mask_network
+from losses import si_sdr_loss
+from recipe import hparams_of
+from separator import Separator
+
+from speechbrain.inference.separation import SepformerSeparation
+from speechbrain.lobes.models import conv_tasnet
+
+SIZES = dict(N=32, B=16, H=24, P=3, X=3, R=2, C=2)
+KINDS = [
+    dict(),
+    dict(C=1, P=5),
+    dict(P=1, mask_nonlinear="softmax"),
+    dict(norm_type="cLN"),
+    dict(norm_type="cLN", causal=True),
+    dict(norm_type="gLN", causal=True),
+    dict(norm_type="cLN", causal=True, P=5),
+]
+
+
+def pair(**options):
+    """The fast and the stock mask network, with the same trained-like weights."""
+    torch.manual_seed(0)
+    options = {**SIZES, **options}
+    stock = conv_tasnet.MaskNet(**options)
+    for name, parameter in stock.named_parameters():
+        if "conv" not in name.rsplit(".", 2)[-2]:
+            # Gains, offsets and slopes begin as constants, which hide errors.
+            parameter.data += 0.2 * torch.randn_like(parameter)
+    fast = MaskNet(**options)
+    fast.load_state_dict(stock.state_dict())
+    return fast, stock
+
+
+def network(masknet):
+    """A separator around a mask network of N 32, the same at each call."""
+    torch.manual_seed(1)
+    return Separator(
+        Encoder(kernel_size=16, out_channels=32),
+        masknet,
+        Decoder(32, 1, kernel_size=16, stride=8, bias=False),
+    )
+
+
+def distance(found, expected):
+    """Relative to what is expected."""
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.parametrize("frames", [9, 16, 33, 500])
+def test_masks_and_gradients_are_those_of_the_stock_network(options, frames):
+    fast, stock = pair(**options)
+    features = torch.randn(3, 32, frames).relu()
+    inputs = [features.clone().requires_grad_() for _ in range(2)]
+    masks = [net(x) for net, x in zip((fast, stock), inputs)]
+    assert masks[0].shape == masks[1].shape
+    assert torch.allclose(masks[0], masks[1], atol=1e-5, rtol=1e-5)
+    weights = torch.randn_like(masks[0])
+    for mask in masks:
+        (mask * weights).sum().backward()
+    assert distance(inputs[0].grad, inputs[1].grad) < 1e-4
+    expected = dict(stock.named_parameters())
+    # That of a slope of PReLU is one sum of large terms that cancel.
+    rounding = 1e-6 * max(p.grad.norm() for p in expected.values())
+    for name, parameter in fast.named_parameters():
+        gradient = expected[name].grad
+        error = (parameter.grad - gradient).norm()
+        assert error < 1e-4 * gradient.norm() + rounding, name
+
+
+@pytest.mark.parametrize(
+    "options", [dict(), dict(C=1, norm_type="cLN")], ids=str
+)
+def test_gradients_are_as_near_to_float64_as_those_of_the_stock_network(
+    options,
+):
+    fast, stock = pair(**options)
+    exact = copy.deepcopy(stock).double()
+    features = torch.randn(2, 32, 201).relu()
+    for net in (fast, stock, exact):
+        x = features.to(next(net.parameters()).dtype)
+        net(x).square().sum().backward()
+    gradients = [
+        torch.cat([p.grad.double().flatten() for p in net.parameters()])
+        for net in (fast, stock, exact)
+    ]
+    errors = [distance(g, gradients[2]) for g in gradients[:2]]
+    assert errors[0] < 3 * errors[1] + 1e-7
+
+
+def test_fifty_steps_from_the_same_seed_end_alike():
+    fast, stock = pair(C=1)
+    first, last = [], []
+    for masknet in (fast, stock):
+        net = network(masknet)
+        optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
+        generator = torch.Generator().manual_seed(2)
+        for step in range(50):
+            time = torch.arange(1600) / 8000
+            pitch = 100 + 300 * torch.rand(2, 1, generator=generator)
+            reference = torch.sin(2 * torch.pi * pitch * time).unsqueeze(-1)
+            noise = torch.randn(2, 1600, generator=generator)
+            estimate = net(reference[..., 0] + 0.3 * noise)
+            loss = si_sdr_loss(estimate, reference).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step == 0:
+                first.append(loss.item())
+        last.append(loss.item())
+    assert last[0] < first[0] - 6  # dB; it has learnt something
+    assert abs(last[0] - last[1]) < 0.01
+
+
+def test_checkpoints_go_both_ways():
+    fast, stock = pair()
+    assert list(fast.state_dict()) == list(stock.state_dict())
+    torch.manual_seed(5)
+    again = conv_tasnet.MaskNet(**SIZES)
+    torch.manual_seed(5)
+    same = MaskNet(**SIZES)
+    for name, value in again.state_dict().items():
+        assert torch.equal(value, same.state_dict()[name]), name
+    again.load_state_dict(fast.state_dict(), strict=True)
+
+
+def test_speechbrains_interface_takes_the_fast_network():
+    net = network(pair()[0]).eval()
+    interface = SepformerSeparation(
+        modules={k: getattr(net, k) for k in ("encoder", "masknet", "decoder")},
+        hparams={"num_spks": 2, "sample_rate": 8000},
+        run_opts={"device": "cpu"},
+    )
+    mixture = torch.randn(2, 2000)
+    with torch.no_grad():
+        expected = interface.separate_batch(mixture)
+        assert torch.allclose(net(mixture), expected, atol=1e-6)
+
+
+def test_items_of_a_batch_do_not_see_each_other():
+    net = network(pair()[0]).eval()
+    mixtures = torch.randn(3, 1000)
+    with torch.no_grad():
+        together = net(mixtures)
+        alone = torch.cat([net(mixture[None]) for mixture in mixtures])
+    assert torch.equal(together, alone)
+
+
+def kept_bytes(net, mixture):
+    """Bytes that autograd keeps of a forward pass, weights left out."""
+    weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes(), tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        net(mixture)
+    return sum(nbytes for nbytes, _ in kept.values())
+
+
+def test_less_than_half_is_kept_for_the_gradient():
+    fast, stock = pair(N=32, B=32, H=64, X=3, R=3)
+    features = torch.randn(1, 32, 999).relu()
+    assert kept_bytes(fast, features) < 0.4 * kept_bytes(stock, features)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("signal", ["speech", "half silent", "zeros", "1 LSB"])
+def test_half_precision_is_finite_and_near_float32(dtype, signal):
+    net = network(pair(C=1)[0])
+    mixture = 0.1 * torch.randn(2, 2400)
+    if signal == "half silent":
+        mixture[:, 1200:] = 0
+    elif signal == "zeros":
+        mixture = torch.zeros_like(mixture)
+    elif signal == "1 LSB":
+        mixture = mixture.sign() / 32768
+    expected = net(mixture)
+    with torch.autocast("cpu", dtype):
+        estimate = net(mixture)
+    assert estimate.isfinite().all()
+    error = (estimate.float() - expected).square().sum()
+    assert error <= 10**-2.5 * expected.square().sum()  # 25 dB
+    estimate.float().square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_mixture_shorter_than_the_reflection_is_refused():
+    fast, stock = pair(X=4)
+    assert fast.min_frames == 9
+    assert fast(torch.randn(1, 32, 9)).shape == (2, 1, 32, 9)
+    with pytest.raises(ValueError, match="8 frames is too short .* at least 9"):
+        fast(torch.randn(1, 32, 8))
+    with pytest.raises(RuntimeError):
+        stock(torch.randn(1, 32, 8))
+
+
+def test_other_normalisations_are_left_to_the_stock_network():
+    with pytest.raises(ValueError, match="expected gLN or cLN, found 'BN'"):
+        MaskNet(**SIZES, norm_type="BN")
+
+
+def test_one_key_goes_back_to_the_stock_network():
+    kinds = {"fast": MaskNet, "stock": conv_tasnet.MaskNet}
+    for implementation, kind in kinds.items():
+        hparams = hparams_of(X=1, R=1, implementation=implementation)
+        assert type(hparams["masknet"]) is kind
+        assert hparams["separator"].masknet is hparams["masknet"]
+    with pytest.raises(ValueError, match="expected fast or stock, found 'new'"):
+        mask_network("new")
