@@ -51,6 +51,12 @@ def check(overrides, **options):
             r"curriculum\[0\].variants: 'X'",
         ),
         ({"n_train": 0}, "n_train: expected a positive integer"),
+        ({"packed_folder": True}, "packed_folder: expected a folder or null"),
+        ({"pin_memory": 1}, "pin_memory: expected True or False, found 1"),
+        (
+            {"prefetch_factor": 4, "num_workers": 0},
+            "prefetch_factor: .* --num_workers=1 or more",
+        ),
         ({"n_valid": "all"}, "n_valid: .* 'all'"),
         ({"metrics": "si_sdr"}, "metrics: expected a list, found 'si_sdr'"),
         ({"metrics": ["snr"]}, "metrics: 'snr' is none of si_sdr, sdr, pesq"),

@@ -47,6 +47,7 @@ from audit.listings import (
     to_csv,
 )
 from audit.metadata import FILES, read_all_columns, read_rows
+from audit.packing import check_packed_folder, pack
 from audit.reuse import find_change, hash_inputs, replace_files
 from audit.rows import audit_rows
 
@@ -84,6 +85,7 @@ def prepare_polsess(
     on_bad_rows="error",
     n_jobs=None,
     skip_prep=False,
+    packed_folder=None,
 ):
     """Audits PolSESS and writes <save_folder>/<split>_<VARIANT>.csv.
 
@@ -110,6 +112,9 @@ def prepare_polsess(
         Number of threads that read audio. Default: four per CPU.
     skip_prep : bool
         If True, nothing is done.
+    packed_folder : str, optional
+        Where to pack each mixture into one file, without loss, so that it is
+        read faster; see ``audit.packing``. The manifests stay the same.
 
     Raises
     ------
@@ -121,40 +126,12 @@ def prepare_polsess(
         return
     splits = _check_choices(splits, audit, on_bad_rows)
     roots = list_roots(data_folder, allow_missing=True)
+    check_packed_folder(packed_folder, roots, splits)
     base = Path(os.path.commonpath(roots))
-    save_folder = Path(save_folder)
-    sources, problems = locate(roots, base, splits)
-    inputs = {} if problems else hash_inputs(sources, [audit, on_bad_rows])
-    change = find_change(save_folder, splits, inputs)
-    if not change:
-        logger.info("Manifests in %s are up to date: reused", save_folder)
-        return
-    logger.info("Preparing %s: %s", ", ".join(splits), change)
-    rows, more_problems = read_rows(sources)
-    rows, tables = audit_rows(rows, base, audit, n_jobs)
-    is_bad = rows.index.isin(erroneous(tables))
-    problems += more_problems
-    if on_bad_rows == "skip":
-        problems += _find_empty_splits(rows, is_bad)
-    tables = [corpus_finding(*problem) for problem in problems] + tables
-    table = pd.concat([pd.DataFrame(columns=FINDING_COLUMNS), *tables])
-    log_warnings(table)
-    listings = list_findings(save_folder, splits, rows[is_bad], table)
-    severities = ["corpus", "error"] if on_bad_rows == "error" else ["corpus"]
-    stopping = table[table["severity"].isin(severities)]
-    if len(stopping):
-        replace_files(save_folder, listings, splits, {})
-        raise CorpusError(report(stopping, save_folder / "audit.csv"))
-    manifests = _make_manifests(rows[~is_bad], splits)
-    if "test" in splits:
-        # All that the corpus says of a mixture, to report scores by.
-        of_test = [source for source in sources if source.split == "test"]
-        table = read_all_columns(
-            of_test, rows[~is_bad & (rows["split"] == "test")]
-        )
-        manifests["test_metadata.csv"] = to_csv(table)
-    replace_files(save_folder, {**listings, **manifests}, splits, inputs)
-    log_totals(rows[~is_bad], rows[is_bad])
+    _prepare_manifests(
+        roots, base, Path(save_folder), splits, audit, on_bad_rows, n_jobs
+    )
+    pack(save_folder, splits, base, packed_folder, n_jobs)
 
 
 def data_root(data_folder):
@@ -187,6 +164,44 @@ def data_root(data_folder):
     'indoor'
     """
     return Path(os.path.commonpath(list_roots(data_folder)))
+
+
+def _prepare_manifests(
+    roots, base, save_folder, splits, audit, on_bad_rows, n_jobs
+):
+    """Writes the manifests, or leaves them where nothing changed."""
+    sources, problems = locate(roots, base, splits)
+    inputs = {} if problems else hash_inputs(sources, [audit, on_bad_rows])
+    change = find_change(save_folder, splits, inputs)
+    if not change:
+        logger.info("Manifests in %s are up to date: reused", save_folder)
+        return
+    logger.info("Preparing %s: %s", ", ".join(splits), change)
+    rows, more_problems = read_rows(sources)
+    rows, tables = audit_rows(rows, base, audit, n_jobs)
+    is_bad = rows.index.isin(erroneous(tables))
+    problems += more_problems
+    if on_bad_rows == "skip":
+        problems += _find_empty_splits(rows, is_bad)
+    tables = [corpus_finding(*problem) for problem in problems] + tables
+    table = pd.concat([pd.DataFrame(columns=FINDING_COLUMNS), *tables])
+    log_warnings(table)
+    listings = list_findings(save_folder, splits, rows[is_bad], table)
+    severities = ["corpus", "error"] if on_bad_rows == "error" else ["corpus"]
+    stopping = table[table["severity"].isin(severities)]
+    if len(stopping):
+        replace_files(save_folder, listings, splits, {})
+        raise CorpusError(report(stopping, save_folder / "audit.csv"))
+    manifests = _make_manifests(rows[~is_bad], splits)
+    if "test" in splits:
+        # All that the corpus says of a mixture, to report scores by.
+        of_test = [source for source in sources if source.split == "test"]
+        table = read_all_columns(
+            of_test, rows[~is_bad & (rows["split"] == "test")]
+        )
+        manifests["test_metadata.csv"] = to_csv(table)
+    replace_files(save_folder, {**listings, **manifests}, splits, inputs)
+    log_totals(rows[~is_bad], rows[is_bad])
 
 
 def _check_choices(splits, audit, on_bad_rows):
@@ -260,6 +275,10 @@ def main(arguments=None):
     parser.add_argument("--audit", choices=AUDITS, default="quick")
     parser.add_argument("--on_bad_rows", choices=BAD_ROWS, default="error")
     parser.add_argument("--n_jobs", type=int, help="threads that read audio")
+    parser.add_argument(
+        "--packed_folder",
+        help="where to pack each mixture into one file, read faster",
+    )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         prepare_polsess(**vars(parser.parse_args(arguments)))

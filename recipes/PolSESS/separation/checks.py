@@ -44,6 +44,7 @@ def check_hparams(hparams, run_opts):
         *_variant_errors(hparams),
         *_model_errors(hparams),
         *_training_errors(hparams, run_opts),
+        *_loader_errors(hparams),
         *_test_errors(hparams),
     ]
     if errors:
@@ -89,6 +90,9 @@ def _data_errors(hparams):
                 f"data_folder: {folder} is no folder; give --data_folder, or "
                 "set POLSESS_DATA_ROOT, or make a corpus with `make demo`"
             )
+    folder = hparams["packed_folder"]
+    if folder is not None and not isinstance(folder, str):
+        yield f"packed_folder: expected a folder or null, found {folder!r}"
     for key in ("n_train", "n_valid", "n_test"):
         limit = hparams[key]
         if limit is not None and not (isinstance(limit, int) and limit > 0):
@@ -185,6 +189,16 @@ def _training_errors(hparams, run_opts):
         samples = segment_seconds * hparams["sample_rate"]
         if samples < hparams["kernel_size"]:
             yield f"segment_seconds: {segment_seconds} s is less than a kernel"
+
+
+def _loader_errors(hparams):
+    if not isinstance(hparams["pin_memory"], bool):
+        yield _not_bool("pin_memory", hparams)
+    if hparams["prefetch_factor"] is not None and not hparams["num_workers"]:
+        yield (
+            "prefetch_factor: nothing is made ahead without workers; leave it "
+            "out, or give --num_workers=1 or more"
+        )
 
 
 def _test_errors(hparams):

@@ -7,6 +7,7 @@ Authors
 import os
 
 import pandas as pd
+from audit.packing import packed_path
 from mixer import draw
 from mmipc import VARIANTS
 from torch.utils.data import Sampler
@@ -19,7 +20,13 @@ logger = get_logger(__name__)
 
 
 def load_mixtures(
-    save_folder, split, variants, data_root, sample_rate, limit=None
+    save_folder,
+    split,
+    variants,
+    data_root,
+    sample_rate,
+    limit=None,
+    packed_folder=None,
 ):
     """Loads the mixtures of a split with the variants that each one has.
 
@@ -40,12 +47,14 @@ def load_mixtures(
         Expected sample rate in Hz.
     limit : int
         Use this many mixtures, see ``stratified``. None for all.
+    packed_folder : str
+        Where the preparation packed them; None if it did not.
 
     Returns
     -------
     dict
-        Mixture ID -> row of the manifest, with ``variants``, a list, and
-        ``mixture_id`` added. Sorted by ID.
+        Mixture ID -> row of the manifest, with ``variants``, a list,
+        ``mixture_id`` and ``packed_wav``, a path or empty, added. Sorted by ID.
     """
     mixtures = {}
     for variant in [v for v in VARIANTS if v in variants]:
@@ -64,6 +73,7 @@ def load_mixtures(
             row = mixtures.setdefault(mixture_id, row)
             row.setdefault("variants", []).append(variant)
             row["mixture_id"] = mixture_id
+            row["packed_wav"] = packed_path(packed_folder, split, mixture_id)
     if not mixtures:
         raise ValueError(
             f"{save_folder}: no {split} mixture has any of the variants "

@@ -7,10 +7,12 @@ Authors
 """
 
 import hashlib
+from functools import reduce
 
+import numpy as np
 import torch
 from mmipc import FILE_COLUMNS, TASKS, VARIANTS, cancelled
-from reading import read_signal
+from reading import read_packed, read_signal
 
 
 def draw(seed, epoch, mixture_id, purpose):
@@ -80,7 +82,8 @@ class Mixer:
     """Reads a mixture and its references and cancels what the variant lacks.
 
     This is the function of the data pipeline. It reads the mixture, the
-    references and the files to be cancelled, and nothing else.
+    references and the files to be cancelled, and nothing else, or the packed
+    file of the mixture.
 
     Arguments
     ---------
@@ -107,7 +110,8 @@ class Mixer:
     'SER'
     """
 
-    takes = ("mixture_id", "setting", "variants", "duration") + FILE_COLUMNS
+    files = FILE_COLUMNS + ("packed_wav",)
+    takes = ("mixture_id", "setting", "variants", "duration") + files
     provides = ("variant", "mix_sig", "sources_sig")
 
     def __init__(
@@ -206,7 +210,8 @@ class Mixer:
         duration : float
             Length of the mixture in seconds.
         *files : tuple of str
-            The paths named by FILE_COLUMNS.
+            The paths named by FILE_COLUMNS, and that of the packed file, which
+            is empty or missing where nothing is packed.
 
         Returns
         -------
@@ -217,7 +222,7 @@ class Mixer:
         sources_sig : torch.Tensor
             The references, [time, source].
         """
-        paths = dict(zip(FILE_COLUMNS, files))
+        paths = dict(zip(self.files, files))
         whole = round(duration * self.sample_rate)
         start, stop = self._span(mixture_id, whole)
         variant = self.variant(mixture_id, variants)
@@ -225,16 +230,19 @@ class Mixer:
         needed = [c for columns in TASKS[self.task] for c in columns]
         # ES cancels a file that no reference needs, SB the other way round:
         # each file is read once.
-        signals = {
-            column: read_signal(
-                mixture_id, paths[column], self.sample_rate, whole, start, stop
-            )
-            for column in dict.fromkeys(["mix_wav", *removed, *needed])
-        }
+        columns = list(dict.fromkeys(["mix_wav", *removed, *needed]))
+        part = self.sample_rate, whole, start, stop
+        signals = _read(mixture_id, paths, columns, part)
         # 16-bit samples and their sums are exact in float32.
-        mixture = signals["mix_wav"] - sum(signals[c] for c in removed)
-        sources = [sum(signals[c] for c in group) for group in TASKS[self.task]]
-        return variant, mixture, torch.stack(sources, dim=-1)
+        mixture = signals["mix_wav"]
+        if removed:
+            mixture = mixture - _added(signals, removed)
+        groups = TASKS[self.task]
+        # torch.stack takes five times as long.
+        sources = np.empty((stop - start, len(groups)), np.float32)
+        for number, group in enumerate(groups):
+            sources[:, number] = _added(signals, group).numpy()
+        return variant, mixture, torch.from_numpy(sources)
 
     def _span(self, mixture_id, whole):
         """The first sample to read and the one behind the last."""
@@ -244,3 +252,16 @@ class Mixer:
         position = draw(self.seed, int(self.epoch), mixture_id, "crop")
         start = int(position * (whole - length + 1))
         return start, start + length
+
+
+def _read(mixture_id, paths, columns, part):
+    """Column -> signal, from a packed file or from one for each column."""
+    packed = paths.get("packed_wav")
+    if packed:
+        channels = [column for column in FILE_COLUMNS if paths[column]]
+        return read_packed(mixture_id, packed, channels, columns, *part)
+    return {c: read_signal(mixture_id, paths[c], *part) for c in columns}
+
+
+def _added(signals, columns):
+    return reduce(torch.add, (signals[column] for column in columns))

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from mixer import draw
+from mixer import Mixer, draw
 
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.checkpoints import (
@@ -151,6 +151,11 @@ class SeededDataset(DynamicItemDataset):
         self.mixer = mixer
 
     def __getitem__(self, index):
+        items = self.pipeline.dynamic_items
+        if all(type(item.func) is Mixer for item in items):
+            # It draws from no generator: without augmentation, seeding them
+            # would be in vain.
+            return super().__getitem__(index)
         seed, epoch = self.mixer.seed, int(self.mixer.epoch)
         drawn = draw(seed, epoch, self.data_ids[index], "item")
         with seeded(int(drawn * 2**32)):

@@ -23,6 +23,7 @@ import torch
 from checkpoints import check_checkpoint, start_from
 from checks import check_hparams
 from facts import run_facts
+from hardware import Hardware
 from hyperpyyaml import load_hyperpyyaml
 from losses import best_permutation, pairwise_si_sdr
 from manifests import EpochSampler, load_mixtures, one_row_per_variant
@@ -56,14 +57,15 @@ from speechbrain.utils.logger import get_logger
 logger = get_logger(__name__)
 
 
-class SeparationBrain(Reliable, Watch, sb.Brain):
+class SeparationBrain(Hardware, Reliable, Watch, sb.Brain):
     """Trains on one variant of each mixture, validates and tests on all."""
 
     warned_of_few_mixtures = False
 
     def compute_forward(self, batch, stage):
         """Estimates the sources, [batch, time, source]."""
-        mixture, _ = batch.to(self.device).mix_sig
+        # From pinned memory, the copy to a GPU waits for nothing.
+        mixture, _ = batch.to(self.device, non_blocking=True).mix_sig
         return self.modules.separator(mixture)
 
     def compute_objectives(self, predictions, batch, stage):
@@ -193,6 +195,7 @@ def dataio_prep(hparams, splits):
             data_root(hparams["data_folder"]),
             hparams["sample_rate"],
             hparams[f"n_{split}"],
+            hparams["packed_folder"],
         )
         mixer = fixed_mixer
         if split == "train":
@@ -242,6 +245,7 @@ if __name__ == "__main__":
             "audit": hparams["audit"],
             "on_bad_rows": hparams["on_bad_rows"],
             "skip_prep": hparams["skip_prep"],
+            "packed_folder": hparams["packed_folder"],
         },
     )
     datasets = dataio_prep(hparams, splits)

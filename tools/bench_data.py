@@ -1,0 +1,239 @@
+"""Measures how many items a second the data pipeline makes.
+
+> python tools/bench_data.py bench results/data
+
+It makes a corpus of 4 s mixtures at 8 kHz, prepares and packs it, and takes
+batches from the pipeline that training uses: from one process and from data
+loaders, the files as released and packed, in the memory of the system (warm) or
+not (cold). The ways to read take turns. A file is made cold by advice to the
+system, which not every file system heeds.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import contextlib
+import itertools
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from readme_section import ROOT, where
+
+N_MIXTURES = 300
+SEED = 1234
+ROUNDS = 5
+TASKS = ("SB", "ES")
+WORKERS = (0, 1, 2, 4)
+WAYS = ("released", "packed", "audio_io")
+TO_MAKE_COLD = hasattr(os, "posix_fadvise")
+
+
+def make_corpus(work_folder):
+    """A corpus and, prepared of it, manifests and packed files."""
+    from prepare_polsess import prepare_polsess
+
+    corpus = work_folder / "PolSESS"
+    script = ROOT / "recipes/PolSESS/simulate/make_corpus.py"
+    options = {
+        "output_folder": corpus,
+        "n_train": N_MIXTURES,
+        "n_val": 1,
+        "n_test": 1,
+        "seed": SEED,
+    }
+    options = [f"--{name}={value}" for name, value in options.items()]
+    subprocess.run([sys.executable, script, *options], check=True)
+    prepare_polsess(
+        corpus,
+        work_folder / "save",
+        ["train"],
+        packed_folder=work_folder / "packed",
+    )
+    return corpus
+
+
+def pipeline(corpus, work_folder, task, way):
+    """The settings and the training data of a task, read in one of the ways."""
+    from train import dataio_prep
+
+    overrides = {
+        "data_folder": str(corpus),
+        "output_folder": str(work_folder / "run"),
+        "save_folder": str(work_folder / "save"),
+        "packed_folder": None,
+        "task": task,
+        "seed": SEED,
+    }
+    if way == "packed":
+        overrides["packed_folder"] = str(work_folder / "packed")
+    path = ROOT / "recipes/PolSESS/separation/hparams/convtasnet.yaml"
+    with open(path, encoding="utf-8") as file:
+        hparams = load_hyperpyyaml(file, overrides)
+    return hparams, dataio_prep(hparams, ("train",))["train"]
+
+
+def read_by_audio_io(mixture_id, path, sample_rate, frames, start, stop):
+    """What reads a file where the recipe's own way is not used."""
+    from speechbrain.dataio import audio_io
+
+    signal, _ = audio_io.load(path, frame_offset=start, num_frames=stop - start)
+    return signal.squeeze(0)
+
+
+@contextlib.contextmanager
+def reading(way):
+    """Has the files read in one of the ways."""
+    import mixer
+
+    own = mixer.read_signal
+    if way == "audio_io":
+        mixer.read_signal = read_by_audio_io
+    try:
+        yield
+    finally:
+        mixer.read_signal = own
+
+
+def make_cold(folder):
+    """Asks the system to forget the content of all files of a folder."""
+    os.sync()  # what is not on the disk yet cannot be forgotten
+    for path in folder.rglob("*.wav"):
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def batches(hparams, dataset):
+    """The batches of an epoch, made by this process without a data loader."""
+    from speechbrain.dataio.batch import PaddedBatch
+
+    order = list(hparams["train_loader_kwargs"]["sampler"])
+    size = hparams["batch_size"]
+    for start in range(0, len(order), size):
+        items = [dataset[index] for index in order[start : start + size]]
+        yield PaddedBatch(items)
+
+
+def loader(hparams, dataset, workers):
+    """A data loader as in training, whose workers have been started."""
+    from speechbrain.dataio.dataloader import make_dataloader
+
+    options = {**hparams["train_loader_kwargs"], "num_workers": workers}
+    made = make_dataloader(dataset, persistent_workers=workers > 0, **options)
+    for _ in made:
+        pass
+    return made
+
+
+def time_epoch(hparams, dataset, epoch, workers):
+    """Items a second, and items a second of this process's CPU time."""
+    hparams["train_mixer"].set_epoch(epoch)
+    if workers is None:
+        made = batches(hparams, dataset)
+    else:
+        made = loader(hparams, dataset, workers)
+    start, cpu_start = time.perf_counter(), time.process_time()
+    n_items = sum(map(len, made))
+    seconds = time.perf_counter() - start
+    cpu_s = time.process_time() - cpu_start
+    return {
+        "items_s": n_items / seconds,
+        "items_cpu_s": None if workers else n_items / cpu_s,
+    }
+
+
+def measure(work_folder):
+    """A row for each task, way, cache, number of workers and round."""
+    corpus = make_corpus(work_folder)
+    pipelines = {
+        (task, way): pipeline(corpus, work_folder, task, way)
+        for task, way in itertools.product(TASKS, WAYS)
+    }
+    # Round 0 warms up and is left out.
+    rows = []
+    for number in range(ROUNDS + 1):
+        for (task, way), of_way in pipelines.items():
+            folder = work_folder / "packed" if way == "packed" else corpus
+            cases = [("warm", None)]
+            if way != "audio_io":
+                cases += [("warm", workers) for workers in WORKERS]
+                cases += [("cold", None)] * TO_MAKE_COLD
+            for cache, workers in cases:
+                if cache == "cold":
+                    make_cold(folder)
+                with reading(way):
+                    times = time_epoch(*of_way, number + 1, workers)
+                case = {"task": task, "files": way, "cache": cache}
+                case["workers"] = "none" if workers is None else workers
+                rows.append({**case, "round": number, **times})
+                print(rows[-1], flush=True)
+    table = pd.DataFrame(rows)
+    return table[table["round"] > 0]
+
+
+def to_text(values):
+    """Median and range."""
+    values = values.dropna()
+    if not len(values):
+        return ""
+    return (
+        f"{statistics.median(values):.0f} ({min(values):.0f} to "
+        f"{max(values):.0f})"
+    )
+
+
+def to_markdown(table):
+    """The result as a table with what is needed to repeat it."""
+    lines = [
+        "# Data: items a second\n",
+        "| task | files | cache | workers | items/s, median (range) | items "
+        "per s of CPU time |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    keys = ["task", "files", "cache", "workers"]
+    for case, rows in table.groupby(keys, sort=False):
+        cells = [*case, to_text(rows["items_s"]), to_text(rows["items_cpu_s"])]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    cold = "" if TO_MAKE_COLD else " A cold cache is not available here."
+    commit, machine = where()
+    return "\n".join(lines) + (
+        "\n\nAn item is a mixture of 4 s at 8 kHz with its references, made by "
+        "the pipeline of `train.py` and put into batches of 4. Released: a WAV "
+        "file per component; packed: one per mixture; audio_io: released files "
+        "read by SpeechBrain's audio_io. Workers: none is this process without a "
+        "data loader, 0 a data loader without workers; workers have been "
+        f"started before.{cold} {N_MIXTURES} mixtures, seed {SEED}, {ROUNDS} rounds in "
+        "turn, in `data.csv`; load of the machine at the end: "
+        f"{os.getloadavg()[0]:.1f} processes on {os.cpu_count()} cores.\n\n"
+        f"`make bench` (`tools/bench_data.py`) at commit {commit}: {machine}.\n"
+    )
+
+
+def main(work_folder, output_folder):
+    """Measures, and writes README.md and data.csv.
+
+    Arguments
+    ---------
+    work_folder : str
+        For the corpus, on the disk to be measured.
+    output_folder : str
+        For the figures.
+    """
+    torch.set_num_threads(1)
+    table = measure(pathlib.Path(work_folder).absolute() / "data")
+    output = pathlib.Path(output_folder)
+    output.mkdir(parents=True, exist_ok=True)
+    table.round(1).to_csv(output / "data.csv", index=False)
+    text = to_markdown(table)
+    (output / "README.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
