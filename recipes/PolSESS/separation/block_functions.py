@@ -1,61 +1,69 @@
 """What a temporal block of Conv-TasNet is made of, each with its gradient.
 
-All signals are [batch, channel, frame] in one layout. Functions whose names end in
-``_backward`` use up the gradient that they get, and others say what they change:
-fewer copies mean less time, since all but the products is bound by memory.
+All signals are [batch, channel, frame]. What lies behind the last frame is there to
+round their number up, and zero. Functions whose names end in ``_backward`` use up
+the gradient that they get: all but the products is bound by memory, so a copy less
+is time won.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
-from typing import NamedTuple
+import threading
 
 import torch
 import torch.nn.functional as F
 
 EPS = 1e-8  # that of SpeechBrain
 
+_buffers = threading.local()
 
-class Geometry(NamedTuple):
-    """What a block does along time.
+
+def buffer(name, shape, like):
+    """Memory of this thread that is used again and again, on a CPU.
+
+    What was just used is still in the cache of a CPU, new memory is not. On a GPU
+    torch itself does likewise.
 
     Arguments
     ---------
-    frames : int
-        How many of the columns are signal; those behind are zero.
-    dilation : int
-        Frames between the taps of the depthwise convolution.
-    causal : bool
-        Whether a frame depends on earlier ones alone. If not, signals are
-        reflected at their ends.
-    dims : tuple of int
-        Over which a normalisation averages: (1, 2) for gLN, (1,) for cLN.
+    name : str
+        What is kept there is lost when the same name is asked for again.
+    shape : tuple of int
+        Of the memory.
+    like : torch.Tensor
+        Device and type.
+
+    Returns
+    -------
+    torch.Tensor
+        None on a GPU, where functions with ``out=None`` ask for memory.
     """
-
-    frames: int
-    dilation: int
-    causal: bool
-    dims: tuple
-
-    def count(self, signal):
-        """How many values a normalisation averages."""
-        channels = signal.shape[1]
-        return channels * self.frames if 2 in self.dims else channels
-
-    def padding(self, taps):
-        """Frames before the first one, where a convolution begins.
-
-        SpeechBrain pads the causal convolution twice, on the left and then on
-        both sides, and cuts it: the last tap is half its length in the past.
-        """
-        reach = (taps - 1) * self.dilation
-        return reach + reach // 2 if self.causal else reach // 2
+    if like.device.type != "cpu":
+        return None
+    kept = vars(_buffers)
+    found = kept.get(name)
+    if found is None or found.shape != shape or found.dtype != like.dtype:
+        # An inference tensor could not be changed in training.
+        with torch.inference_mode(False):
+            found = kept[name] = torch.empty(shape, dtype=like.dtype)
+    return found
 
 
-def product(weight, signal):
-    """A pointwise convolution: [out, in] and [batch, in, frame]."""
+def prelu(signal, slope, name):
+    """PReLU in float32, in a buffer."""
+    signal = signal.float()
+    memory = buffer(name, signal.shape, signal)
+    if memory is None:
+        return F.prelu(signal, slope)
+    # PReLU itself cannot write to memory that is given.
+    return torch.ops.aten.leaky_relu.out(signal, slope.item(), out=memory)
+
+
+def product(weight, signal, out=None):
+    """A pointwise convolution: [out, in] or [batch, out, in] and a signal."""
     # torch.matmul would transpose the signal, and copy it.
-    return torch.bmm(weight.expand(len(signal), -1, -1), signal)
+    return torch.bmm(weight.expand(len(signal), -1, -1), signal, out=out)
 
 
 def silence_end(signal, frames):
@@ -65,178 +73,159 @@ def silence_end(signal, frames):
     return signal
 
 
-def moments(signal, geometry):
-    """Mean and reciprocal standard deviation.
+def moments(signal, frames):
+    """Mean and reciprocal standard deviation of each item, as gLN needs them.
 
     Arguments
     ---------
     signal : torch.Tensor
         [batch, channel, frame], float32, zero behind the last frame.
-    geometry : Geometry
-        Of the block.
+    frames : int
+        How many of its columns are signal.
 
     Returns
     -------
     mean : torch.Tensor
-        [batch, 1, 1] for gLN, [batch, 1, frame] for cLN.
+        [batch, 1, 1]
     scale : torch.Tensor
-        Like the mean.
+        [batch, 1, 1]
 
     Example
     -------
-    >>> geometry = Geometry(frames=2, dilation=1, causal=False, dims=(1, 2))
     >>> signal = torch.tensor([[[1.0, 3.0, 0.0], [3.0, 1.0, 0.0]]])
-    >>> mean, scale = moments(signal, geometry)
+    >>> mean, scale = moments(signal, frames=2)
     >>> mean.item(), round(scale.item(), 4)
     (2.0, 1.0)
     """
-    count = geometry.count(signal)
-    mean = signal.sum(geometry.dims, keepdim=True) / count
-    error = silence_end(signal - mean, geometry.frames)
-    variance = error.square_().sum(geometry.dims, keepdim=True) / count
+    count = signal.shape[1] * frames
+    mean = signal.sum((1, 2), keepdim=True) / count
+    memory = buffer("error", signal.shape, signal)
+    error = silence_end(torch.sub(signal, mean, out=memory), frames)
+    variance = error.mul_(error).sum((1, 2), keepdim=True) / count
     return mean, (variance + EPS).rsqrt_()
 
 
-def normalised(signal, mean, scale, gain, offset, frames):
-    """Normalises by what ``moments`` found, in place; zero behind the end."""
-    if mean.shape[-1] > 1:  # cLN
-        signal = signal.sub_(mean).mul_(scale).mul_(gain).add_(offset)
-    else:
-        gain = gain * scale
-        signal = signal.mul_(gain).add_(offset - gain * mean)
-    return silence_end(signal, frames)
+def moments_backward(mean, scale, gain, d_gain, d_offset, frames):
+    """What a gradient gets because mean and scale depend on the signal too.
 
-
-def standardised(signal, mean, scale, frames):
-    """The same without gain and offset, in place."""
-    return silence_end(signal.sub_(mean).mul_(scale), frames)
-
-
-def normalised_backward(gradient, standard, scale, gain, sums, geometry):
-    """Gradient of ``moments`` and ``normalised`` together.
+    With s = (u - mean) scale and v = gain s + offset, the gradient of u is that of
+    v times gain and scale, less scale (mean of it + s times its mean with s).
 
     Arguments
     ---------
-    gradient : torch.Tensor
-        Of the result, [batch, channel, frame]; used up.
-    standard : torch.Tensor
-        What ``standardised`` returns, like the gradient; used up.
-    scale : torch.Tensor
+    mean, scale : torch.Tensor
         From ``moments``.
     gain : torch.Tensor
         [channel, 1]
-    sums : tuple of torch.Tensor
+    d_gain, d_offset : torch.Tensor
         Gradients of gain and offset for each item, [batch, channel, 1].
-    geometry : Geometry
-        Of the block.
+    frames : int
+        Number of frames.
 
     Returns
     -------
-    torch.Tensor
-        [batch, channel, frame], zero behind the last frame.
+    factor : torch.Tensor
+        Of the signal u, [batch, 1, 1].
+    summand : torch.Tensor
+        [batch, 1, 1]
     """
-    if scale.shape[-1] > 1:  # cLN
-        gradient = gradient.mul_(gain)
-        slope = (gradient * standard).sum(1, keepdim=True)
-        mean = gradient.sum(1, keepdim=True)
-        gradient = gradient.mul_(scale)
+    count = len(gain) * frames
+    slope = (gain * d_gain).sum(1, keepdim=True) / count
+    average = (gain * d_offset).sum(1, keepdim=True) / count
+    factor = -slope * scale.square()
+    return factor, -factor * mean - average * scale
+
+
+def prelu_backward(gradient, signal, slope, name):
+    """Gradients of PReLU's input, in a buffer, and of its slope."""
+    memory = buffer(name, signal.shape, signal)
+    if memory is None:
+        above = torch.ops.aten.threshold_backward(gradient, signal, 0)
     else:
-        slope, mean = ((gain * s).sum(1, keepdim=True) for s in sums)
-        gradient = gradient.mul_(gain * scale)
-    share = scale / geometry.count(standard)
-    gradient = gradient.sub_(standard.mul_(slope * share)).sub_(mean * share)
-    return silence_end(gradient, geometry.frames)
-
-
-def prelu_backward(gradient, signal, slope):
-    """Gradients of PReLU's input and of its slope."""
-    above = torch.ops.aten.threshold_backward(gradient, signal, 0)
+        above = torch.ops.aten.threshold_backward.grad_input(
+            gradient, signal, 0, grad_input=memory
+        )
     below = gradient.sub_(above)
     above.addcmul_(below, slope)
     return above, below.mul_(signal).sum().reshape(1)
 
 
-def _padded(signal, taps, geometry):
-    """A signal with what a depthwise convolution sees around it."""
-    frames, padding = geometry.frames, geometry.padding(taps)
-    reach, width = (taps - 1) * geometry.dilation, signal.shape[-1]
-    if geometry.causal:
-        kept = max(0, width + reach - padding)
-        before = signal.new_zeros(*signal.shape[:2], width + reach - kept)
-        return torch.cat([before, signal[..., :kept]], -1)
-    left = signal[..., 1 : padding + 1].flip(-1)
-    right = signal[..., frames - 1 - padding : frames - 1].flip(-1)
-    end = signal.new_zeros(*signal.shape[:2], width - frames)
-    return torch.cat([left, signal[..., :frames], right, end], -1)
-
-
-def _padded_backward(gradient, width, taps, geometry):
-    frames, padding = geometry.frames, geometry.padding(taps)
-    if geometry.causal:
-        kept = gradient[..., padding:]
-        inner = F.pad(kept, (0, width - kept.shape[-1]))
-    else:
-        inner = gradient[..., padding : padding + width]
-        left = gradient[..., :padding].flip(-1)
-        right = gradient[..., padding + frames :][..., :padding].flip(-1)
-        inner[..., 1 : padding + 1] += left
-        inner[..., frames - 1 - padding : frames - 1] += right
-    return silence_end(inner, frames)
-
-
-def _taps(signal, weight, geometry):
-    """For each tap the part of a padded signal it multiplies, and its weight."""
-    taps = weight.shape[1]
-    width = signal.shape[-1] - (taps - 1) * geometry.dilation
-    for tap in range(taps):
-        start = tap * geometry.dilation
-        yield signal[..., start : start + width], weight[:, tap, None]
-
-
-def depthwise(signal, weight, geometry):
-    """A dilated convolution of each channel, as a sum of shifted signals.
+def reflected(signal, frames, padding):
+    """A signal with its reflections at both ends.
 
     Arguments
     ---------
     signal : torch.Tensor
         [batch, channel, frame]
-    weight : torch.Tensor
-        [channel, tap]
-    geometry : Geometry
-        Of the block; unless it is causal, there are more frames than its padding.
+    frames : int
+        How many columns are signal; more than the padding.
+    padding : int
+        Frames that are added at each end.
 
     Returns
     -------
     torch.Tensor
-        [batch, channel, frame], zero behind the last frame.
+        [batch, channel, frame + 2 padding]
 
     Example
     -------
-    >>> signal = torch.tensor([[[1.0, 2.0, 3.0]]])
-    >>> weight = torch.tensor([[100.0, 10.0, 1.0]])
-    >>> depthwise(signal, weight, Geometry(3, 1, False, (1, 2)))
-    tensor([[[212., 123., 232.]]])
+    >>> reflected(torch.tensor([[[1.0, 2.0, 3.0, 0.0]]]), 3, 1)
+    tensor([[[2., 1., 2., 3., 2., 0.]]])
     """
-    signal = _padded(signal, weight.shape[1], geometry)
-    views = _taps(signal, weight, geometry)
-    first, factor = next(views)
-    result = first * factor
-    for view, factor in views:
-        result.addcmul_(view, factor)
-    return silence_end(result, geometry.frames)
+    left = signal[..., 1 : padding + 1].flip(-1)
+    right = signal[..., frames - 1 - padding : frames - 1].flip(-1)
+    end = signal[..., frames:]
+    shape = *signal.shape[:2], signal.shape[-1] + 2 * padding
+    memory = buffer(f"reflected {padding}", shape, signal)
+    return torch.cat([left, signal[..., :frames], right, end], -1, out=memory)
 
 
-def depthwise_backward(gradient, signal, weight, geometry):
-    """Gradients of the arguments of ``depthwise``; keeps the one it gets."""
-    width = signal.shape[-1]
-    signal = _padded(signal, weight.shape[1], geometry)
-    d_signal, d_weight = torch.zeros_like(signal), torch.empty_like(weight)
-    d_views = _taps(d_signal, weight, geometry)
-    buffer = torch.empty_like(gradient)
-    for tap, (view, _) in enumerate(_taps(signal, weight, geometry)):
-        torch.mul(view, gradient, out=buffer)
-        d_weight[:, tap] = buffer.sum((0, 2))
-        d_view, factor = next(d_views)
-        d_view.addcmul_(gradient, factor)
-    d_signal = _padded_backward(d_signal, width, weight.shape[1], geometry)
-    return d_signal, d_weight
+def fold_reflections(gradient, frames, padding):
+    """Adds the gradients of reflections to what was reflected.
+
+    Arguments
+    ---------
+    gradient : torch.Tensor
+        Of what ``reflected`` returned; changed in place.
+    frames, padding : int
+        See there.
+
+    Returns
+    -------
+    torch.Tensor
+        [batch, channel, frame], a view without the reflections.
+    """
+    width = gradient.shape[-1] - 2 * padding
+    inner = gradient[..., padding : padding + width]
+    left = gradient[..., :padding].flip(-1)
+    right = gradient[..., padding + frames :][..., :padding].flip(-1)
+    inner[..., 1 : padding + 1] += left
+    inner[..., frames - 1 - padding : frames - 1] += right
+    return silence_end(inner, frames)
+
+
+def taps(signal, n_taps, dilation):
+    """For each tap of a convolution the part of a signal that it multiplies.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        [batch, channel, frame + (n_taps - 1) dilation]
+    n_taps : int
+        Length of the convolution.
+    dilation : int
+        Frames between taps.
+
+    Returns
+    -------
+    list of torch.Tensor
+        Views, [batch, channel, frame].
+
+    Example
+    -------
+    >>> [view.tolist() for view in taps(torch.arange(4), 2, 1)]
+    [[0, 1, 2], [1, 2, 3]]
+    """
+    width = signal.shape[-1] - (n_taps - 1) * dilation
+    starts = range(0, n_taps * dilation, dilation)
+    return [signal[..., start : start + width] for start in starts]

@@ -22,8 +22,8 @@ Authors
 
 import torch
 import torch.nn.functional as F
-from block_functions import EPS, Geometry
-from temporal_block import ALIGNMENT, TemporalBlock, compiled_block
+from block_functions import EPS
+from temporal_block import ALIGNMENT, TemporalBlock, plain_block
 
 from speechbrain.lobes.models import conv_tasnet
 from speechbrain.lobes.models.dual_path import Decoder, Encoder
@@ -155,37 +155,44 @@ class MaskNet(conv_tasnet.MaskNet):
     def _masks(self, features, dtype):
         """The masks, its products computed in the given precision."""
         frames = features.shape[-1]
-        compiling = torch.compiler.is_compiling()
+        # A compiler fuses plain functions, and keeps what it sees fit.
+        is_plain = self.causal or self.dims == (1,)
+        is_plain = is_plain or torch.compiler.is_compiling()
         features = features.float()
         variance, mean = torch.var_mean(features, 1, correction=0, keepdim=True)
         gain, offset = _affine(self.layer_norm)
         y = (features - mean) * (variance + EPS).rsqrt() * gain + offset
-        if not compiling:
+        if not is_plain:
             y = F.pad(y, (0, -frames % ALIGNMENT))
         y = _convolved(self.bottleneck_conv1x1, y.to(dtype))
-        compute = compiled_block if compiling else TemporalBlock.apply
         for block in self.temporal_conv_net.values():
-            y = compute(y, *self._block(block.layers, frames))
+            dilation, *parameters = _block(block.layers)
+            if is_plain:
+                geometry = dilation, self.causal, self.dims
+                y = plain_block(y, geometry, *parameters)
+            else:
+                y = TemporalBlock.apply(y, frames, dilation, *parameters)
         scores = _convolved(self.mask_conv1x1, y)[..., :frames]
         scores = scores.unflatten(1, (self.C, -1)).transpose(0, 1)
         if self.mask_nonlinear == "softmax":
             return F.softmax(scores, dim=2)
         return F.relu(scores)
 
-    def _block(self, layers, frames):
-        """Geometry and parameters of a block."""
-        names = "conv_0", "act", "act_0", "conv_1"
-        depthwise, act, norm, last = (layers["DSconv"][n] for n in names)
-        return (
-            Geometry(frames, depthwise.dilation, self.causal, self.dims),
-            layers["conv"].conv.weight.squeeze(-1),
-            layers["act"].weight,
-            *_affine(layers["norm"]),
-            depthwise.conv.weight.squeeze(1),
-            act.weight,
-            *_affine(norm),
-            last.conv.weight.squeeze(-1),
-        )
+
+def _block(layers):
+    """Dilation and parameters of a block, as ``TemporalBlock`` takes them."""
+    names = "conv_0", "act", "act_0", "conv_1"
+    depthwise, act, norm, last = (layers["DSconv"][name] for name in names)
+    return (
+        depthwise.dilation,
+        layers["conv"].conv.weight.squeeze(-1),
+        layers["act"].weight,
+        *_affine(layers["norm"]),
+        depthwise.conv.weight.squeeze(1),
+        act.weight,
+        *_affine(norm),
+        last.conv.weight.squeeze(-1),
+    )
 
 
 def _convolved(layer, signal):

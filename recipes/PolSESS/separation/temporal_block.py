@@ -1,10 +1,6 @@
 """The temporal block of Conv-TasNet, x + W2 n(p(D n(p(W1 x)))), as one function.
 
-W are pointwise convolutions, D a depthwise one, p is PReLU, n gLN or cLN. Rows of
-signals begin at multiples of ``ALIGNMENT`` frames, so that the pointwise
-convolutions are aligned products of matrices; what lies behind the last frame is
-kept at zero, so that it adds nothing to sums. Products are in the precision of
-autocast, all between them in float32.
+W are pointwise convolutions, D a depthwise one, p is PReLU and n a normalisation.
 
 From: Y. Luo, N. Mesgarani, "Conv-TasNet: Surpassing ideal time-frequency magnitude
 masking for speech separation", TASLP 2019; as SpeechBrain has it, without skip
@@ -18,29 +14,35 @@ import torch
 import torch.nn.functional as F
 from block_functions import (
     EPS,
-    depthwise,
-    depthwise_backward,
+    buffer,
+    fold_reflections,
     moments,
-    normalised,
-    normalised_backward,
+    moments_backward,
+    prelu,
     prelu_backward,
     product,
-    standardised,
+    reflected,
+    silence_end,
+    taps,
 )
 from torch.autograd.function import once_differentiable
 
-ALIGNMENT = 16  # 64 bytes in float32, 32 in float16
+ALIGNMENT = 16  # frames: 64 bytes in float32, 32 in float16
 
 
 class TemporalBlock(torch.autograd.Function):
-    """A block that keeps its input, and what enters its PReLUs, for the gradient.
+    """A block with gLN, not causal, with a gradient of its own.
 
-    All else is made again in the backward pass, which takes a few percent of the
-    time of the products.
+    Rows of signals begin at multiples of ``ALIGNMENT`` frames, so that products of
+    matrices are aligned. gLN is a factor and a summand for each channel of an item,
+    which go into the weights of the convolution behind it: reflection leaves them as
+    they are. Kept for the gradient are the input and what enters the two PReLUs;
+    all else is made again, which takes a few percent of the time of the products.
+    These are in the precision of autocast, all between them in float32.
     """
 
     @staticmethod
-    def forward(ctx, x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
+    def forward(ctx, x, frames, dilation, w1, a1, g1, b1, d, a2, g2, b2, w2):
         """Computes a block.
 
         Arguments
@@ -50,8 +52,10 @@ class TemporalBlock(torch.autograd.Function):
         x : torch.Tensor
             [batch, channel, frame], in the precision of the products, zero
             behind the last frame.
-        geometry : block_functions.Geometry
-            What the block does along time.
+        frames : int
+            How many columns are signal.
+        dilation : int
+            Frames between the taps of the depthwise convolution.
         w1, w2 : torch.Tensor
             Pointwise convolutions, [hidden, channel] and [channel, hidden].
         a1, a2 : torch.Tensor
@@ -66,23 +70,34 @@ class TemporalBlock(torch.autograd.Function):
         torch.Tensor
             Like x.
         """
-        frames = geometry.frames
+        padding = d.shape[1] // 2 * dilation
         with torch.autocast(x.device.type, enabled=False):
             before1 = product(w1.to(x.dtype), x)
-            signal = F.prelu(before1.float(), a1)
-            moments1 = moments(signal, geometry)
-            signal = normalised(signal, *moments1, g1, b1, frames)
-            before2 = depthwise(signal, d, geometry).to(x.dtype)
-            signal = F.prelu(before2.float(), a2)
-            moments2 = moments(signal, geometry)
-            signal = normalised(signal, *moments2, g2, b2, frames)
-            y = product(w2.to(x.dtype), signal.to(x.dtype)).add_(x)
-        ctx.geometry = geometry
+            signal = prelu(before1, a1, "active")
+            mean1, scale1 = moments(signal, frames)
+            factor, summand = _affine(mean1, scale1, g1, b1)
+            views = taps(
+                reflected(signal, frames, padding), d.shape[1], dilation
+            )
+            factors = (factor * d).unsqueeze(-1)  # [batch, hidden, tap, 1]
+            summand = summand * d.sum(1, keepdim=True)
+            # One addcmul with two summands of other shapes is slower than both.
+            signal = torch.mul(views[0], factors[:, :, 0]).add_(summand)
+            for tap, view in enumerate(views[1:], start=1):
+                signal.addcmul_(view, factors[:, :, tap])
+            before2 = silence_end(signal, frames).to(x.dtype)
+            signal = prelu(before2, a2, "active")
+            mean2, scale2 = moments(signal, frames)
+            factor, summand = _affine(mean2, scale2, g2, b2)
+            weight = (w2 * factor.transpose(1, 2)).to(x.dtype)
+            y = product(weight, signal.to(x.dtype))
+            y = y.add_(x).add_(product(w2, summand).to(x.dtype))
+        ctx.frames, ctx.dilation, ctx.padding = frames, dilation, padding
         ctx.save_for_backward(
-            x, before1, before2, *moments1, *moments2,
+            x, before1, before2, mean1, scale1, mean2, scale2,
             w1, a1, g1, b1, d, a2, g2, b2, w2,
         )  # fmt: skip
-        return y
+        return silence_end(y, frames)
 
     @staticmethod
     @once_differentiable
@@ -101,81 +116,121 @@ class TemporalBlock(torch.autograd.Function):
         tuple of torch.Tensor
             In the order of the arguments.
         """
-        geometry, frames, saved = (
-            ctx.geometry,
-            ctx.geometry.frames,
-            ctx.saved_tensors,
-        )
-        x, before1, before2, mean1, scale1, mean2, scale2 = saved[:7]
-        w1, a1, g1, b1, d, a2, g2, b2, w2 = saved[7:]
+        x, before1, before2, *others = ctx.saved_tensors
+        mean1, scale1, mean2, scale2, w1, a1, g1, b1, d, a2, g2, b2, w2 = others
+        dtype = x.dtype
         with torch.autocast(x.device.type, enabled=False):
+            dy = silence_end(dy.clone(), ctx.frames)
             before2 = before2.float()
-            signal = F.prelu(before2, a2)
-            signal = standardised(signal, mean2, scale2, frames)
-            # What the gains and offsets get follows from the same product as dW2.
-            outer = torch.bmm(dy, signal.to(x.dtype).transpose(1, 2)).float()
+            signal = prelu(before2, a2, "active")
+            # The products of the signal less its mean, from those of the signal.
+            outer = torch.bmm(dy, signal.to(dtype).transpose(1, 2)).float()
             total = dy.sum(-1, keepdim=True, dtype=torch.float32)
+            outer = (outer - total * mean2) * scale2
             dw2 = (outer * g2.t() + total * b2.t()).sum(0)
-            sums2 = (outer * w2).sum(1).unsqueeze(-1), product(w2.t(), total)
-            grad = product(w2.t().to(x.dtype), dy).float()
-            grad = normalised_backward(
-                grad, signal, scale2, g2, sums2, geometry
+            dg2 = (outer * w2).sum(1).unsqueeze(-1)
+            db2 = product(w2.t(), total)
+            memory = buffer("gradient", before2.shape, x)
+            weight = (w2.t() * (g2 * scale2)).to(dtype)
+            grad = product(weight, dy, out=memory).float()
+            factor, summand = moments_backward(
+                mean2, scale2, g2, dg2, db2, ctx.frames
             )
-            grad, da2 = prelu_backward(grad, before2, a2)
+            grad = grad.addcmul_(signal, factor).add_(summand)
+            grad, da2 = prelu_backward(
+                silence_end(grad, ctx.frames), before2, a2, "above"
+            )
 
             before1 = before1.float()
-            signal = F.prelu(before1, a1)
-            signal = standardised(signal, mean1, scale1, frames)
-            grad, dd = depthwise_backward(
-                grad, torch.addcmul(b1, signal, g1), d, geometry
+            signal = prelu(before1, a1, "active")
+            total = grad.sum(-1, keepdim=True)
+            outer = _tap_sums(grad, signal, d, ctx)
+            outer = (outer - total * mean1) * scale1
+            dd = (g1 * outer + b1 * total).sum(0)
+            dg1 = (d * outer).sum(-1, keepdim=True)
+            db1 = total * d.sum(1, keepdim=True)
+            factor, summand = moments_backward(
+                mean1, scale1, g1, dg1, db1, ctx.frames
             )
-            sums1 = [s.sum(-1, keepdim=True) for s in (grad * signal, grad)]
-            grad = normalised_backward(
-                grad, signal, scale1, g1, sums1, geometry
+            grad = _scattered(
+                grad,
+                d * (g1 * scale1),
+                silence_end(signal.mul_(factor).add_(summand), ctx.frames),
+                ctx,
             )
-            grad, da1 = prelu_backward(grad, before1, a1)
-            grad = grad.to(x.dtype)
+            grad, da1 = prelu_backward(grad, before1, a1, "gradient")
+            grad = grad.to(dtype)
             dw1 = torch.bmm(grad, x.transpose(1, 2)).float().sum(0)
-            dx = product(w1.t().to(x.dtype), grad).add_(dy)
-        (dg1, db1), (dg2, db2) = ([s.sum(0) for s in t] for t in (sums1, sums2))
-        return dx, None, dw1, da1, dg1, db1, dd, da2, dg2, db2, dw2
+            dx = product(w1.t().to(dtype), grad).add_(dy)
+        dg1, db1, dg2, db2 = (s.sum(0) for s in (dg1, db1, dg2, db2))
+        return dx, None, None, dw1, da1, dg1, db1, dd, da2, dg2, db2, dw2
 
 
-def compiled_block(x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
-    """The same block for torch.compile, which fuses and keeps as it sees fit.
+def _affine(mean, scale, gain, offset):
+    """gLN as factor and summand, [batch, channel, 1]."""
+    factor = gain * scale
+    return factor, offset - factor * mean
+
+
+def _tap_sums(grad, signal, d, ctx):
+    """Sums of the products of a gradient and what taps see, [batch, hidden, tap]."""
+    padded = reflected(signal, ctx.frames, ctx.padding)
+    memory = buffer("error", grad.shape, grad)
+    return torch.stack(
+        [
+            torch.mul(view, grad, out=memory).sum(-1)
+            for view in taps(padded, d.shape[1], ctx.dilation)
+        ],
+        dim=-1,
+    )
+
+
+def _scattered(grad, factors, added, ctx):
+    """Gradient of a depthwise convolution's input, and what is added to it."""
+    shape = *added.shape[:2], added.shape[-1] + 2 * ctx.padding
+    padded = buffer(f"reflected {ctx.padding}", shape, added)
+    padded.zero_()
+    padded[..., ctx.padding : shape[-1] - ctx.padding] = added
+    for tap, view in enumerate(taps(padded, factors.shape[-1], ctx.dilation)):
+        view.addcmul_(grad, factors[..., tap, None])
+    return fold_reflections(padded, ctx.frames, ctx.padding)
+
+
+def plain_block(x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
+    """A block in plain functions: for torch.compile, causal networks and cLN.
 
     Arguments
     ---------
     x : torch.Tensor
-        [batch, channel, frame], without frames behind the last one.
-    geometry : block_functions.Geometry
-        See ``TemporalBlock.forward``, also for the parameters.
+        [batch, channel, frame], all of it signal.
+    geometry : tuple
+        Dilation; whether causal; over which dimensions is normalised, (1, 2) for
+        gLN and (1,) for cLN.
     w1, a1, g1, b1, d, a2, g2, b2, w2 : torch.Tensor
-        Parameters.
+        See ``TemporalBlock.forward``.
 
     Returns
     -------
     torch.Tensor
         Like x.
     """
-    taps, frames = d.shape[1], x.shape[-1]
-    padding = geometry.padding(taps)
-    padding = padding, (taps - 1) * geometry.dilation - padding
+    dilation, causal, dims = geometry
+    reach = (d.shape[1] - 1) * dilation
+    # SpeechBrain pads the causal convolution twice, on the left and then on both
+    # sides, and cuts it: its last tap is half its length in the past.
+    before = reach + reach // 2 if causal else reach // 2
 
     def normal(signal, slope, gain, offset):
         signal = F.prelu(signal.float(), slope)
         variance, mean = torch.var_mean(
-            signal, geometry.dims, correction=0, keepdim=True
+            signal, dims, correction=0, keepdim=True
         )
         return (signal - mean) * (variance + EPS).rsqrt() * gain + offset
 
-    signal = normal(torch.matmul(w1.to(x.dtype), x), a1, g1, b1)
-    mode = "constant" if geometry.causal else "reflect"
-    signal = F.pad(signal, padding, mode=mode)
-    starts = range(0, taps * geometry.dilation, geometry.dilation)
-    signal = sum(
-        signal[..., start : start + frames] * d[:, tap, None]
-        for tap, start in enumerate(starts)
-    )
+    signal = normal(product(w1.to(x.dtype), x), a1, g1, b1)
+    mode = "constant" if causal else "reflect"
+    signal = F.pad(signal, (before, max(0, reach - before)), mode=mode)
+    views = taps(signal[..., : x.shape[-1] + reach], d.shape[1], dilation)
+    signal = sum(view * d[:, tap, None] for tap, view in enumerate(views))
     signal = normal(signal.to(x.dtype), a2, g2, b2)
-    return x + torch.matmul(w2.to(x.dtype), signal.to(x.dtype))
+    return x + product(w2.to(x.dtype), signal.to(x.dtype))
