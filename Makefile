@@ -3,7 +3,7 @@
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
 # make faults   the complete matrix of faults, into results/faults (half an hour)
-# make bench  the benchmarks, into results/ (about ten minutes)
+# make bench  the benchmarks, into results/ (an hour and a half on two cores)
 # Another interpreter: make demo PYTHON=/path/to/python3.11
 
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
@@ -52,6 +52,11 @@ results: demo
 bench: $(VENV)/.installed_dev
 	$(BIN)/python tools/bench_scoring.py bench results/scoring
 	$(BIN)/python tools/bench_checkpoints.py bench results/checkpoints
+	$(BIN)/python tools/bench_data.py bench results/data
+	$(BIN)/python tools/bench_training.py bench results/benchmark
+	$(BIN)/python $(RECIPE)/separation/benchmark.py --output_folder results/benchmark
+	$(BIN)/python tools/half_precision.py results/half_precision
+	$(BIN)/python tools/bench_precision.py bench results/precision
 
 faults: $(VENV)/.installed_dev
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py results/faults

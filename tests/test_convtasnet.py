@@ -1,6 +1,7 @@
 """The fast Conv-TasNet computes what SpeechBrain's does, and keeps less for it."""
 
 import copy
+from multiprocessing.pool import ThreadPool
 
 import pytest
 import torch
@@ -194,6 +195,34 @@ def test_half_precision_is_finite_and_near_float32(dtype, signal):
     assert error <= 10**-2.5 * expected.square().sum()  # 25 dB
     estimate.float().square().mean().backward()
     assert all(p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_a_second_gradient_is_an_error_and_threads_do_not_share_memory():
+    fast, _ = pair(C=1)
+    features = torch.randn(1, 32, 50, requires_grad=True)
+    gradient = torch.autograd.grad(
+        fast(features).sum(), features, create_graph=True
+    )[0]
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+    inputs = [torch.randn(1, 32, 300 + 10 * i) for i in range(8)]
+    with torch.no_grad():
+        expected = [fast(x) for x in inputs]
+    with ThreadPool(4) as pool:
+        found = pool.map(inference(fast), inputs * 4)
+    for one, other in zip(found, expected * 4):
+        assert torch.equal(one, other)
+
+
+def inference(net):
+    """A function for threads, which do not inherit no_grad."""
+
+    def run(x):
+        with torch.inference_mode():
+            return net(x).clone()
+
+    return run
 
 
 def test_mixture_shorter_than_the_reflection_is_refused():

@@ -9,6 +9,7 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import math
 import threading
 
 import torch
@@ -41,13 +42,12 @@ def buffer(name, shape, like):
     """
     if like.device.type != "cpu":
         return None
-    kept = vars(_buffers)
-    found = kept.get(name)
-    if found is None or found.shape != shape or found.dtype != like.dtype:
-        # An inference tensor could not be changed in training.
+    kept, key, size = vars(_buffers), f"{name} {like.dtype}", math.prod(shape)
+    if key not in kept or kept[key].numel() < size:
+        # What inference mode makes could not be changed in training.
         with torch.inference_mode(False):
-            found = kept[name] = torch.empty(shape, dtype=like.dtype)
-    return found
+            kept[key] = torch.empty(size, dtype=like.dtype)
+    return kept[key][:size].view(shape)
 
 
 def prelu(signal, slope, name):
@@ -176,7 +176,7 @@ def reflected(signal, frames, padding):
     right = signal[..., frames - 1 - padding : frames - 1].flip(-1)
     end = signal[..., frames:]
     shape = *signal.shape[:2], signal.shape[-1] + 2 * padding
-    memory = buffer(f"reflected {padding}", shape, signal)
+    memory = buffer("reflected", shape, signal)
     return torch.cat([left, signal[..., :frames], right, end], -1, out=memory)
 
 

@@ -120,7 +120,8 @@ class TemporalBlock(torch.autograd.Function):
         mean1, scale1, mean2, scale2, w1, a1, g1, b1, d, a2, g2, b2, w2 = others
         dtype = x.dtype
         with torch.autocast(x.device.type, enabled=False):
-            dy = silence_end(dy.clone(), ctx.frames)
+            if dy.shape[-1] > ctx.frames:
+                dy = silence_end(dy.clone(), ctx.frames)
             before2 = before2.float()
             signal = prelu(before2, a2, "active")
             # The products of the signal less its mean, from those of the signal.
@@ -188,7 +189,7 @@ def _tap_sums(grad, signal, d, ctx):
 def _scattered(grad, factors, added, ctx):
     """Gradient of a depthwise convolution's input, and what is added to it."""
     shape = *added.shape[:2], added.shape[-1] + 2 * ctx.padding
-    padded = buffer(f"reflected {ctx.padding}", shape, added)
+    padded = buffer("reflected", shape, added)
     padded.zero_()
     padded[..., ctx.padding : shape[-1] - ctx.padding] = added
     for tap, view in enumerate(taps(padded, factors.shape[-1], ctx.dilation)):
