@@ -33,7 +33,7 @@ RECIPE = ROOT / "recipes/PolSESS"
 YAML = "hparams/convtasnet_demo.yaml"
 SIZES = {
     "cuda": {"n_train": 1000, "n_val": 40, "n_test": 60, "epochs": 10},
-    "cpu": {"n_train": 300, "n_val": 40, "n_test": 4, "epochs": 5},
+    "cpu": {"n_train": 100, "n_val": 40, "n_test": 4, "epochs": 2},
 }
 SEEDS = (1234, 1235, 1236)
 CORPUS_SEED = 1234

@@ -205,6 +205,7 @@ def _largest(system, outputs, samples, loaded, training):
         torch.cuda.set_per_process_memory_fraction(fraction, device)
 
         def fits(batch):
+            """Whether a training step has enough memory."""
             torch.cuda.empty_cache()
             system.optimizer.zero_grad(set_to_none=True)
             try:

@@ -222,6 +222,7 @@ def plain_block(x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
     before = reach + reach // 2 if causal else reach // 2
 
     def normal(signal, slope, gain, offset):
+        """PReLU and normalisation."""
         signal = F.prelu(signal.float(), slope)
         variance, mean = torch.var_mean(
             signal, dims, correction=0, keepdim=True
