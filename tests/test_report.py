@@ -4,9 +4,10 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import numpy as np
 import pandas as pd
 import pytest
-from report import main, to_csv, write_tables
+from report import main, make_tables, to_csv, write_tables
 
 
 @pytest.fixture
@@ -93,3 +94,23 @@ def test_texts_are_replaced_as_a_whole(tmp_path):
         write_tables({"a.md": "new", "b.md": None}, tmp_path)
     assert (tmp_path / "a.md").read_text() == "new"
     assert (tmp_path / "b.md").read_text() == "old"
+
+
+def test_tables_do_not_depend_on_the_order_of_the_rows(run):
+    """Sums in another order differ in the last digit, and so did intervals."""
+    rows = pd.read_csv(run / "test_scores.csv").iloc[[0] * 16]
+    rows["setting"] = "indoor"
+    rows["ID"] = [f"m{number}" for number in range(4)] * 4
+    variants = ["SER", "SR", "ER", "R"]
+    rows["variant"] = np.repeat(variants, 4)
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        rows["si_sdr"] = generator.normal(0, 10, 16).round(6)
+        shuffled = rows.sample(frac=1, random_state=generator)
+        tables = [
+            make_tables(frame, variants, "ES", [], run / "save", False)
+            for frame in (rows, shuffled)
+        ]
+        assert tables[0][2] == tables[1][2]
+        columns = tables[0][0].select_dtypes("number").columns
+        assert tables[0][0][columns].equals(tables[1][0][columns])

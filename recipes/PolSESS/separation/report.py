@@ -21,7 +21,7 @@ import sys
 from compare import compare, readable
 from runs import read_scores, task_of, variants_of_test
 from strata import CAVEATS, stratify
-from tables import cells, score_names, summarise, to_markdown
+from tables import LABELS, cells, score_names, summarise, to_markdown
 
 
 def write_tables(tables, output_folder):
@@ -154,6 +154,8 @@ def make_tables(scores, variants, task, strata, save_folder, latex):
     texts : dict
         File name -> text.
     """
+    # A sum depends on its order in the last digit, and the digits shown may too.
+    scores = scores.sort_values(list(LABELS), ignore_index=True)
     summary = summarise(scores, variants, task)
     texts = {"test_summary.csv": to_csv(summary)}
     if latex:
