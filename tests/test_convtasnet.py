@@ -3,7 +3,9 @@
 import copy
 from multiprocessing.pool import ThreadPool
 
+import block_functions
 import pytest
+import temporal_block
 import torch
 from convtasnet import Decoder, Encoder, MaskNet, mask_network
 from losses import si_sdr_loss
@@ -74,6 +76,20 @@ def test_masks_and_gradients_are_those_of_the_stock_network(options, frames):
         gradient = expected[name].grad
         error = (parameter.grad - gradient).norm()
         assert error < 1e-4 * gradient.norm() + rounding, name
+
+
+def test_without_buffers_as_on_a_gpu_the_result_is_the_same(monkeypatch):
+    fast, _ = pair(C=1)
+    features = torch.randn(2, 32, 201).relu()
+    gradients = []
+    for _ in range(2):
+        fast.zero_grad()
+        fast(features).square().sum().backward()
+        gradients.append([p.grad.clone() for p in fast.parameters()])
+        for module in (block_functions, temporal_block):
+            monkeypatch.setattr(module, "buffer", lambda *arguments: None)
+    for with_buffers, without in zip(*gradients):
+        assert torch.allclose(with_buffers, without, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,8 @@ def _scattered(grad, factors, added, ctx):
     """Gradient of a depthwise convolution's input, and what is added to it."""
     shape = *added.shape[:2], added.shape[-1] + 2 * ctx.padding
     padded = buffer("reflected", shape, added)
-    padded.zero_()
+    # There is no buffer on a GPU.
+    padded = added.new_zeros(shape) if padded is None else padded.zero_()
     padded[..., ctx.padding : shape[-1] - ctx.padding] = added
     for tap, view in enumerate(taps(padded, factors.shape[-1], ctx.dilation)):
         view.addcmul_(grad, factors[..., tap, None])
