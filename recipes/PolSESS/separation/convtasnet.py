@@ -155,6 +155,7 @@ class MaskNet(conv_tasnet.MaskNet):
     def _masks(self, features, dtype):
         """The masks, its products computed in the given precision."""
         frames = features.shape[-1]
+        keep = torch.is_grad_enabled()
         # A compiler fuses plain functions, and keeps what it sees fit.
         is_plain = self.causal or self.dims == (1,)
         is_plain = is_plain or torch.compiler.is_compiling()
@@ -171,7 +172,7 @@ class MaskNet(conv_tasnet.MaskNet):
                 geometry = dilation, self.causal, self.dims
                 y = plain_block(y, geometry, *parameters)
             else:
-                y = TemporalBlock.apply(y, frames, dilation, *parameters)
+                y = TemporalBlock.apply(y, frames, dilation, keep, *parameters)
         scores = _convolved(self.mask_conv1x1, y)[..., :frames]
         scores = scores.unflatten(1, (self.C, -1)).transpose(0, 1)
         if self.mask_nonlinear == "softmax":

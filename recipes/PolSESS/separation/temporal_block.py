@@ -15,16 +15,14 @@ import torch.nn.functional as F
 from block_functions import (
     EPS,
     buffer,
-    fold_reflections,
     moments,
     moments_backward,
     prelu,
     prelu_backward,
     product,
-    reflected,
     silence_end,
-    taps,
 )
+from depthwise import add_signal_backward, depthwise, taps_backward
 from torch.autograd.function import once_differentiable
 
 ALIGNMENT = 16  # frames: 64 bytes in float32, 32 in float16
@@ -42,7 +40,9 @@ class TemporalBlock(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, frames, dilation, w1, a1, g1, b1, d, a2, g2, b2, w2):
+    def forward(
+        ctx, x, frames, dilation, keep, w1, a1, g1, b1, d, a2, g2, b2, w2
+    ):
         """Computes a block.
 
         Arguments
@@ -56,6 +56,8 @@ class TemporalBlock(torch.autograd.Function):
             How many columns are signal.
         dilation : int
             Frames between the taps of the depthwise convolution.
+        keep : bool
+            Whether a gradient will be asked for.
         w1, w2 : torch.Tensor
             Pointwise convolutions, [hidden, channel] and [channel, hidden].
         a1, a2 : torch.Tensor
@@ -70,29 +72,29 @@ class TemporalBlock(torch.autograd.Function):
         torch.Tensor
             Like x.
         """
-        padding = d.shape[1] // 2 * dilation
+        shape = len(x), len(w1), x.shape[-1]
+
+        def memory(dtype):
+            """Memory for what only the gradient needs any longer."""
+            like = x.new_empty(0, dtype=dtype)
+            return None if keep else buffer("above", shape, like)
+
         with torch.autocast(x.device.type, enabled=False):
-            before1 = product(w1.to(x.dtype), x)
+            before1 = product(w1.to(x.dtype), x, out=memory(x.dtype))
             signal = prelu(before1, a1, "active")
             mean1, scale1 = moments(signal, frames)
             factor, summand = _affine(mean1, scale1, g1, b1)
-            views = taps(
-                reflected(signal, frames, padding), d.shape[1], dilation
-            )
-            factors = (factor * d).unsqueeze(-1)  # [batch, hidden, tap, 1]
             summand = summand * d.sum(1, keepdim=True)
-            # One addcmul with two summands of other shapes is slower than both.
-            signal = torch.mul(views[0], factors[:, :, 0]).add_(summand)
-            for tap, view in enumerate(views[1:], start=1):
-                signal.addcmul_(view, factors[:, :, tap])
-            before2 = silence_end(signal, frames).to(x.dtype)
+            taps, out = factor * d, memory(torch.float32)
+            before2 = depthwise(signal, frames, dilation, taps, summand, out)
+            before2 = before2.to(x.dtype)
             signal = prelu(before2, a2, "active")
             mean2, scale2 = moments(signal, frames)
             factor, summand = _affine(mean2, scale2, g2, b2)
             weight = (w2 * factor.transpose(1, 2)).to(x.dtype)
             y = product(weight, signal.to(x.dtype))
             y = y.add_(x).add_(product(w2, summand).to(x.dtype))
-        ctx.frames, ctx.dilation, ctx.padding = frames, dilation, padding
+        ctx.frames, ctx.dilation = frames, dilation
         ctx.save_for_backward(
             x, before1, before2, mean1, scale1, mean2, scale2,
             w1, a1, g1, b1, d, a2, g2, b2, w2,
@@ -109,7 +111,7 @@ class TemporalBlock(torch.autograd.Function):
         ctx : object
             Of autograd.
         dy : torch.Tensor
-            Gradient of the result.
+            Gradient of the result, zero behind the last frame.
 
         Returns
         -------
@@ -120,8 +122,6 @@ class TemporalBlock(torch.autograd.Function):
         mean1, scale1, mean2, scale2, w1, a1, g1, b1, d, a2, g2, b2, w2 = others
         dtype = x.dtype
         with torch.autocast(x.device.type, enabled=False):
-            if dy.shape[-1] > ctx.frames:
-                dy = silence_end(dy.clone(), ctx.frames)
             before2 = before2.float()
             signal = prelu(before2, a2, "active")
             # The products of the signal less its mean, from those of the signal.
@@ -145,7 +145,9 @@ class TemporalBlock(torch.autograd.Function):
             before1 = before1.float()
             signal = prelu(before1, a1, "active")
             total = grad.sum(-1, keepdim=True)
-            outer = _tap_sums(grad, signal, d, ctx)
+            outer = taps_backward(
+                grad, signal, ctx.frames, ctx.dilation, d.shape[1]
+            )
             outer = (outer - total * mean1) * scale1
             dd = (g1 * outer + b1 * total).sum(0)
             dg1 = (d * outer).sum(-1, keepdim=True)
@@ -153,49 +155,26 @@ class TemporalBlock(torch.autograd.Function):
             factor, summand = moments_backward(
                 mean1, scale1, g1, dg1, db1, ctx.frames
             )
-            grad = _scattered(
+            others = signal.mul_(factor).add_(summand)
+            grad = add_signal_backward(
+                silence_end(others, ctx.frames),
                 grad,
                 d * (g1 * scale1),
-                silence_end(signal.mul_(factor).add_(summand), ctx.frames),
-                ctx,
+                ctx.frames,
+                ctx.dilation,
             )
             grad, da1 = prelu_backward(grad, before1, a1, "gradient")
             grad = grad.to(dtype)
             dw1 = torch.bmm(grad, x.transpose(1, 2)).float().sum(0)
             dx = product(w1.t().to(dtype), grad).add_(dy)
         dg1, db1, dg2, db2 = (s.sum(0) for s in (dg1, db1, dg2, db2))
-        return dx, None, None, dw1, da1, dg1, db1, dd, da2, dg2, db2, dw2
+        return dx, None, None, None, dw1, da1, dg1, db1, dd, da2, dg2, db2, dw2
 
 
 def _affine(mean, scale, gain, offset):
     """gLN as factor and summand, [batch, channel, 1]."""
     factor = gain * scale
     return factor, offset - factor * mean
-
-
-def _tap_sums(grad, signal, d, ctx):
-    """Sums of the products of a gradient and what taps see, [batch, hidden, tap]."""
-    padded = reflected(signal, ctx.frames, ctx.padding)
-    memory = buffer("error", grad.shape, grad)
-    return torch.stack(
-        [
-            torch.mul(view, grad, out=memory).sum(-1)
-            for view in taps(padded, d.shape[1], ctx.dilation)
-        ],
-        dim=-1,
-    )
-
-
-def _scattered(grad, factors, added, ctx):
-    """Gradient of a depthwise convolution's input, and what is added to it."""
-    shape = *added.shape[:2], added.shape[-1] + 2 * ctx.padding
-    padded = buffer("reflected", shape, added)
-    # There is no buffer on a GPU.
-    padded = added.new_zeros(shape) if padded is None else padded.zero_()
-    padded[..., ctx.padding : shape[-1] - ctx.padding] = added
-    for tap, view in enumerate(taps(padded, factors.shape[-1], ctx.dilation)):
-        view.addcmul_(grad, factors[..., tap, None])
-    return fold_reflections(padded, ctx.frames, ctx.padding)
 
 
 def plain_block(x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
@@ -233,7 +212,9 @@ def plain_block(x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
     signal = normal(product(w1.to(x.dtype), x), a1, g1, b1)
     mode = "constant" if causal else "reflect"
     signal = F.pad(signal, (before, max(0, reach - before)), mode=mode)
-    views = taps(signal[..., : x.shape[-1] + reach], d.shape[1], dilation)
-    signal = sum(view * d[:, tap, None] for tap, view in enumerate(views))
+    signal = sum(
+        signal[..., tap * dilation :][..., : x.shape[-1]] * d[:, tap, None]
+        for tap in range(d.shape[1])
+    )
     signal = normal(signal.to(x.dtype), a2, g2, b2)
     return x + product(w2.to(x.dtype), signal.to(x.dtype))
