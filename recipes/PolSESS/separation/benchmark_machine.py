@@ -4,6 +4,8 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import ctypes
+import gc
 import math
 import os
 import time
@@ -111,7 +113,7 @@ def measure_bandwidth(device):
 
 
 def free_memory(device, limit_gib=math.inf):
-    """Bytes that may be taken.
+    """Bytes that may be taken, once this process has given back what it freed.
 
     Arguments
     ---------
@@ -125,9 +127,13 @@ def free_memory(device, limit_gib=math.inf):
     float
         As far as the system tells it.
     """
+    gc.collect()
     if device.startswith("cuda"):
+        torch.cuda.empty_cache()
         free = torch.cuda.mem_get_info(device)[0]
     elif os.path.exists("/proc/meminfo"):
+        # glibc keeps gigabytes of what was freed; others have no such function.
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)
         with open("/proc/meminfo", encoding="utf-8") as file:
             lines = dict(line.split(":") for line in file)
         free = 1024 * int(lines["MemAvailable"].split()[0])
