@@ -38,8 +38,8 @@ BUILDERS = {
     "!new:speechbrain.lobes.models.dual_path.Decoder": Decoder,
     "!new:speechbrain.lobes.models.conv_tasnet.MaskNet": _fast_mask_network,
     "!apply:convtasnet.mask_network": mask_network,
-    "!apply:mmipc.num_outputs": num_outputs,
 }
+NUM_OUTPUTS = "!apply:mmipc.num_outputs"
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Trained:
         With its weights, on the CPU, in evaluation mode.
     settings : dict
         The keys of the run's YAML that are plain values.
+    sizes : dict
+        encoder, masknet, decoder -> the arguments that they were made with.
     checkpoint : Path
         The folder of the weights.
     hyperparams : Path
@@ -60,6 +62,7 @@ class Trained:
 
     separator: torch.nn.Module
     settings: dict
+    sizes: dict
     checkpoint: Path
     hyperparams: Path
 
@@ -100,7 +103,11 @@ def load_trained(path):
         try:
             nodes = _top_nodes(file.read())
             settings = _plain_values(nodes)
-            parts = {name: _build(nodes[name], {}) for name in NETWORK}
+            sizes = {name: _arguments(nodes[name]) for name in NETWORK}
+            parts = {
+                name: BUILDERS[nodes[name].tag](**sizes[name])
+                for name in NETWORK
+            }
             _check_settings(settings)
         except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
             reason = f"{error}"
@@ -109,7 +116,7 @@ def load_trained(path):
             raise ValueError(f"{hyperparams}: {reason}; {ADVICE}") from error
     separator = Separator(**parts).eval()
     load_weights(separator, checkpoint)
-    return Trained(separator, settings, checkpoint, hyperparams)
+    return Trained(separator, settings, sizes, checkpoint, hyperparams)
 
 
 def separator_of(path):
@@ -166,29 +173,25 @@ def _plain_values(nodes):
     return values
 
 
-def _build(node, made):
-    """What a node stands for, out of ``BUILDERS`` and plain values."""
-    if id(node) in made:  # an alias
-        return made[id(node)]
-    if node.tag.startswith("!") and node.tag not in BUILDERS:
+def _arguments(node):
+    """The arguments of a part of the network, or of a function for one."""
+    if node.tag not in BUILDERS:
         known = ", ".join(name.partition(":")[2] for name in BUILDERS)
         raise ValueError(
             f"expected a network of {known}, found {node.tag}, which is not "
             "run from a file; give your own network to "
             "separation.Separation(separator=...) in Python"
         )
-    if isinstance(node, yaml.ScalarNode):
-        value = yaml.SafeLoader("").construct_object(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = [_build(item, made) for item in node.value]
-    else:
-        value = {k.value: _build(item, made) for k, item in node.value}
-    if node.tag in BUILDERS:
-        builder = BUILDERS[node.tag]
-        is_list = isinstance(value, list)
-        value = builder(*value) if is_list else builder(**value)
-    made[id(node)] = value
-    return value
+    if not isinstance(node, yaml.MappingNode):
+        raise ValueError(f"{node.tag}: expected arguments by name")
+    return {key.value: _value(item) for key, item in node.value}
+
+
+def _value(node):
+    """A plain value, or the number of outputs of a task."""
+    if node.tag == NUM_OUTPUTS:
+        return num_outputs(*map(_value, node.value))
+    return yaml.SafeLoader("").construct_document(node)
 
 
 def _check_settings(settings):
