@@ -41,7 +41,7 @@ def supported_options(hparams, run_opts):
 
     Without a CUDA GPU fp16 becomes fp32, on one without bf16 that becomes fp16, and
     a line says so. A number of steps between checkpoints replaces the YAML's number
-    of minutes.
+    of minutes. Where the YAML says test_only, the run options do so too.
 
     Arguments
     ---------
@@ -56,7 +56,7 @@ def supported_options(hparams, run_opts):
         The run options to use; they have the last word over the YAML.
     """
     device = option_value("device", hparams, run_opts) or infer_device()
-    replaced = {}
+    replaced = {"test_only": option_value("test_only", hparams, run_opts)}
     interval = {"ckpt_interval_minutes", "ckpt_interval_steps"}
     if interval & set(run_opts.overridden_args) == {"ckpt_interval_steps"}:
         replaced["ckpt_interval_minutes"] = 0
