@@ -40,8 +40,22 @@ def check_checkpoint(hparams):
         )
 
 
-def _checkpoint_folder(path):
-    """The folder of the checkpoint that a path stands for."""
+def checkpoint_folder(path):
+    """The folder of the checkpoint that a path stands for.
+
+    Raises ValueError when there is none.
+
+    Arguments
+    ---------
+    path : Path
+        A checkpoint, or the output folder or save folder of a run, of which the
+        checkpoint with the best validation SI-SDRi is taken.
+
+    Returns
+    -------
+    Path
+        Holds the weights of encoder, masknet and decoder.
+    """
     if (path / "encoder.ckpt").is_file():
         return path
     for folder in (path, path / "save"):
@@ -50,8 +64,8 @@ def _checkpoint_folder(path):
             if best is not None:
                 return best.path
     raise ValueError(
-        f"init_from: {path} is neither a checkpoint nor the folder of a run "
-        "with one"
+        f"{path} is neither a checkpoint nor the folder of a run with one; a "
+        "run has one once its first epoch is validated"
     )
 
 
@@ -73,7 +87,10 @@ def start_from(hparams):
             "another --output_folder"
         )
         return
-    load_weights(hparams["separator"], hparams["init_from"])
+    try:
+        load_weights(hparams["separator"], hparams["init_from"])
+    except ValueError as error:
+        raise ValueError(f"init_from: {error}") from error
 
 
 def load_weights(separator, path):
@@ -92,25 +109,23 @@ def load_weights(separator, path):
         run, from which the checkpoint with the best validation SI-SDRi is
         taken.
     """
-    folder = _checkpoint_folder(Path(path))
+    folder = checkpoint_folder(Path(path))
     problem = (folder / SUMS).exists() and find_problem(folder)
     if problem:
-        raise ValueError(
-            f"init_from: {folder}: {problem}; name another checkpoint"
-        )
+        raise ValueError(f"{folder}: {problem}; name another checkpoint")
     for part in NETWORK:
         file = folder / f"{part}.ckpt"
         try:
             weights = torch.load(file, map_location="cpu", weights_only=True)
         except (UnpicklingError, RuntimeError, EOFError) as error:
             raise ValueError(
-                f"init_from: {file} is damaged, or holds more than weights, "
+                f"{file} is damaged, or holds more than weights, "
                 "which might run code: it is not loaded"
             ) from error
         try:
             getattr(separator, part).load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(
-                f"init_from: {file} belongs to a model of another size or "
+                f"{file} belongs to a model of another size or "
                 f"number of outputs: {error}"
             ) from error
