@@ -56,7 +56,7 @@ def supported_options(hparams, run_opts):
         The run options to use; they have the last word over the YAML.
     """
     device = option_value("device", hparams, run_opts) or infer_device()
-    replaced = {"test_only": option_value("test_only", hparams, run_opts)}
+    replaced = {}
     interval = {"ckpt_interval_minutes", "ckpt_interval_steps"}
     if interval & set(run_opts.overridden_args) == {"ckpt_interval_steps"}:
         replaced["ckpt_interval_minutes"] = 0
@@ -71,7 +71,9 @@ def supported_options(hparams, run_opts):
         elif precision == "bf16" and not _has_bf16(device):
             logger.warning(f"{key}: {device} has no bf16, fp16 is used")
             replaced[key] = "fp16"
-    return _with_options(run_opts, replaced)
+    # Not as an option of the command line: Brain reads the YAML, too.
+    test_only = option_value("test_only", hparams, run_opts)
+    return _with_options(replace(run_opts, test_only=test_only), replaced)
 
 
 def _has_bf16(device):
