@@ -11,6 +11,7 @@ import pytest
 import torch
 from checks import check_hparams
 from cross_corpus import separator_for
+from options import supported_options
 from recipe import HPARAMS, ROOT, SAMPLES, SEPARATION, hparams_of
 from test_train import succeed
 from tiny_corpus import read_all
@@ -59,6 +60,11 @@ def test_without_a_model_the_configuration_has_an_error():
     check_hparams(hparams_of(NAME, init_from=str(MODEL)), RunOptions())
     with pytest.raises(ValueError, match="init_from: expected a trained model"):
         check_hparams(hparams_of(NAME), RunOptions())
+
+
+def test_the_yaml_trains_nothing_whatever_the_command_says():
+    assert supported_options(hparams_of(NAME), RunOptions()).test_only
+    assert not supported_options(hparams_of(), RunOptions()).test_only
 
 
 def test_the_yaml_shares_its_keys_with_the_others():
