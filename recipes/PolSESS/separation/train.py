@@ -181,6 +181,7 @@ def dataio_prep(hparams, splits):
     if "train" in splits:
         stages = [stage["variants"] for stage in hparams["curriculum"] or []]
         variants["train"] = sum(stages, hparams["variants"])
+    if "valid" in splits:
         variants["valid"] = [
             variant
             for variant in hparams["valid_variants"]
