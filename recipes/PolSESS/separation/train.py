@@ -265,14 +265,14 @@ if __name__ == "__main__":
         record_run,
         [hparams, hparams_file, overrides, sys.argv, brain.device],
     )
-    if not run_opts.test_only:
-        brain.fit(
-            epoch_counter=hparams["epoch_counter"],
-            train_set=datasets["train"],
-            valid_set=datasets["valid"],
-            train_loader_kwargs=hparams["train_loader_kwargs"],
-            valid_loader_kwargs=hparams["eval_loader_kwargs"],
-        )
+    # With test_only this returns at once.
+    brain.fit(
+        epoch_counter=hparams.get("epoch_counter"),
+        train_set=datasets.get("train"),
+        valid_set=datasets.get("valid"),
+        train_loader_kwargs=hparams.get("train_loader_kwargs"),
+        valid_loader_kwargs=hparams["eval_loader_kwargs"],
+    )
     run_on_main(check_checkpoint, [hparams])
     brain.evaluate(
         test_set=datasets["test"],
