@@ -35,6 +35,7 @@ def remove(folder, name=None):
     """An action that removes a folder of the corpus, or a file of it."""
 
     def act(corpus):
+        """Damages a corpus."""
         path = corpus / folder
         shutil.rmtree(path) if name is None else (path / name).unlink()
 
@@ -45,6 +46,7 @@ def rewrite(kind, change, rate=8000):
     """An action that changes the samples of the second mixture."""
 
     def act(corpus):
+        """Damages a corpus."""
         samples = change(samples_of(corpus, kind, 1))
         path = corpus / f"test/{kind}/{mixture_id(1)}.wav"
         soundfile.write(path, samples, rate, "PCM_16")
@@ -56,6 +58,7 @@ def edit(**cells):
     """An action that changes cells of the second row of the clean list."""
 
     def act(corpus):
+        """Damages a corpus."""
         rows = read_csv(list_path(corpus, "mix_clean"))
         rows[1].update(cells)
         write_list(corpus, "mix_clean", rows)
@@ -67,6 +70,7 @@ def everywhere(rate):
     """An action that gives all files another rate."""
 
     def act(corpus):
+        """Damages a corpus."""
         for path in corpus.glob("test/*/*.wav"):
             soundfile.write(path, soundfile.read(path)[0], rate, "PCM_16")
 

@@ -89,8 +89,9 @@ def _data_errors(hparams):
     for folder in folders if isinstance(folders, list) else [folders]:
         if not os.path.isdir(os.path.expanduser(folder)):
             yield (
-                f"data_folder: {folder} is no folder; give --data_folder, or "
-                "set POLSESS_DATA_ROOT, or make a corpus with `make demo`"
+                f"data_folder: {folder} is no folder; give --data_folder, or, "
+                "for PolSESS, set POLSESS_DATA_ROOT or make a corpus with "
+                "`make demo`"
             )
     folder = hparams.get("packed_folder")
     if folder is not None and not isinstance(folder, str):
@@ -156,6 +157,7 @@ def _not_bool(key, hparams):
 
 
 def _trained_errors(hparams):
+    """What is wrong with the model that is to be tested."""
     if not hparams["init_from"]:
         yield (
             "init_from: expected a trained model to test, found none; give "
