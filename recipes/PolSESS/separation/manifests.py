@@ -74,10 +74,7 @@ def load_mixtures(
         for mixture_id, row in rows.items():
             row["mixture_id"] = mixture_id
             row["packed_wav"] = packed_path(packed_folder, split, mixture_id)
-            first = mixtures.setdefault(mixture_id, row)
-            first.setdefault("variants", []).append(variant)
-            if row["mix_wav"] != first["mix_wav"]:
-                first.setdefault("stored", {})[variant] = row
+            _add(mixtures, mixture_id, row, variant)
     if not mixtures:
         raise ValueError(
             f"{save_folder}: no {split} mixture has any of the variants "
@@ -93,6 +90,14 @@ def load_mixtures(
         )
     kept = sorted(mixtures) if limit is None else stratified(mixtures, limit)
     return {mixture_id: mixtures[mixture_id] for mixture_id in kept}
+
+
+def _add(mixtures, mixture_id, row, variant):
+    """Adds a variant to a mixture, which takes the row of its first one."""
+    first = mixtures.setdefault(mixture_id, row)
+    first.setdefault("variants", []).append(variant)
+    if row["mix_wav"] != first["mix_wav"]:
+        first.setdefault("stored", {})[variant] = row
 
 
 def stratified(mixtures, limit):
