@@ -55,6 +55,16 @@ def test_facts_of_a_run_without_checkpoints():
     assert (facts["YAML"], facts["Overrides"]) == ("unknown", "none")
 
 
+def test_facts_of_a_model_that_was_loaded_from_elsewhere():
+    brain = brain_of([])
+    brain.checkpointer = None
+    brain.hparams.init_from = "results/net_SB/7"
+    facts = run_facts(brain, ["train.py"])
+    assert facts["Model"] == "results/net_SB/7"
+    assert facts["Precision"] == "test fp32"
+    assert "Epochs" not in facts
+
+
 def test_values_of_overrides_are_not_lost():
     words = ["train.py", "--device", "cpu", "h/a.yaml", "--metrics=[pesq, x]"]
     expected = ("h/a.yaml", "--device cpu '--metrics=[pesq, x]'")

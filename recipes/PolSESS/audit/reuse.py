@@ -56,14 +56,26 @@ def hash_inputs(sources, options):
         hashes[split].update(name.encode("utf-8", "surrogateescape"))
         hashes[split].update(metadata.read_bytes())
         for _, folder in sorted(set(FILES.values())):
-            path = root / SUBSETS[split] / folder
-            entries = os.scandir(path) if path.is_dir() else []
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                broken = entry.is_symlink() and not os.path.exists(entry)
-                status = entry.stat(follow_symlinks=not broken)
-                line = f"{entry.name} {status.st_size} {status.st_mtime_ns}\n"
-                hashes[split].update(line.encode("utf-8", "surrogateescape"))
+            hash_folder(hashes[split], root / SUBSETS[split] / folder)
     return {split: digest.hexdigest() for split, digest in hashes.items()}
+
+
+def hash_folder(digest, path):
+    """Adds the names, sizes and times of change of a folder's files.
+
+    Arguments
+    ---------
+    digest : hashlib's hash
+        Changed in place.
+    path : Path
+        The folder; one that does not exist adds nothing.
+    """
+    entries = os.scandir(path) if path.is_dir() else []
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        broken = entry.is_symlink() and not os.path.exists(entry)
+        status = entry.stat(follow_symlinks=not broken)
+        line = f"{entry.name} {status.st_size} {status.st_mtime_ns}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
 
 
 def find_change(save_folder, splits, inputs):

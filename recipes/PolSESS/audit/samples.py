@@ -18,10 +18,10 @@ from speechbrain.dataio import audio_io
 
 SAMPLED_ROWS_PER_SPLIT = 200
 
-# Rounding of the mixture and of its seven or four components, in steps of 16
-# bit (measured on published corpora). More: a component was limited.
+# Rounding of the mixture and of its components, seven, four, or at most three,
+# in steps of 16 bit (measured on published corpora). More: one was limited.
 LSB = 2.0**-15
-ROUNDING_LSB = {"indoor": 3, "outdoor": 2}
+ROUNDING_LSB = {"indoor": 3, "outdoor": 2, "dry": 2}
 
 # A mixture that differs by more, relative to its level, is not the sum of its
 # components: subtracting one of them would add it with the opposite sign.

@@ -29,8 +29,10 @@ def check_checkpoint(hparams):
     hparams : dict
         The loaded YAML.
     """
+    if hparams["init_from"]:
+        return
     best = hparams["checkpointer"].find_checkpoint(max_key="si_sdri")
-    if best is None and not hparams["init_from"]:
+    if best is None:
         raise ValueError(
             f"{hparams['save_folder']}: expected a checkpoint to test, found "
             "none; train first, or name the run with --output_folder, or "

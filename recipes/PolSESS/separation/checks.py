@@ -38,11 +38,13 @@ def check_hparams(hparams, run_opts):
     run_opts : speechbrain.utils.run_opts.RunOptions
         Run options of the command line.
     """
+    # A YAML that says so has no keys of a model or of a training.
+    is_test = hparams.get("test_only")
     errors = [
         *_safety_errors(),
         *_data_errors(hparams),
         *_variant_errors(hparams),
-        *_model_errors(hparams),
+        *(_trained_errors(hparams) if is_test else _model_errors(hparams)),
         *_training_errors(hparams, run_opts),
         *_loader_errors(hparams),
         *_test_errors(hparams),
@@ -87,14 +89,15 @@ def _data_errors(hparams):
     for folder in folders if isinstance(folders, list) else [folders]:
         if not os.path.isdir(os.path.expanduser(folder)):
             yield (
-                f"data_folder: {folder} is no folder; give --data_folder, or "
-                "set POLSESS_DATA_ROOT, or make a corpus with `make demo`"
+                f"data_folder: {folder} is no folder; give --data_folder, or, "
+                "for PolSESS, set POLSESS_DATA_ROOT or make a corpus with "
+                "`make demo`"
             )
-    folder = hparams["packed_folder"]
+    folder = hparams.get("packed_folder")
     if folder is not None and not isinstance(folder, str):
         yield f"packed_folder: expected a folder or null, found {folder!r}"
     for key in ("n_train", "n_valid", "n_test"):
-        limit = hparams[key]
+        limit = hparams.get(key)
         if limit is not None and not (isinstance(limit, int) and limit > 0):
             yield f"{key}: expected a positive integer or null, found {limit!r}"
 
@@ -109,8 +112,9 @@ def _variant_errors(hparams):
     lists = {
         key: hparams[key]
         for key in ("variants", "valid_variants", "test_variants")
+        if key in hparams
     }
-    for number, stage in enumerate(hparams["curriculum"] or []):
+    for number, stage in enumerate(hparams.get("curriculum") or []):
         key = f"curriculum[{number}]"
         if not isinstance(stage, dict) or set(stage) != {"epoch", "variants"}:
             yield f"{key}: expected {{epoch, variants}}, found {stage!r}"
@@ -118,7 +122,8 @@ def _variant_errors(hparams):
         if not isinstance(stage["epoch"], int) or stage["epoch"] < 1:
             yield f"{key}.epoch: expected 1, 2, ..., found {stage['epoch']!r}"
         lists[f"{key}.variants"] = stage["variants"]
-    if not any(counts_in_means(v, task) for v in lists["valid_variants"] or []):
+    chosen = lists.get("valid_variants", VARIANTS) or []
+    if not any(counts_in_means(v, task) for v in chosen):
         yield f"valid_variants: {task} needs one besides C to select a model"
     for key, variants in lists.items():
         if not isinstance(variants, list) or not variants:
@@ -149,6 +154,16 @@ def _not_bool(key, hparams):
         f"{key}: expected True or False, found {hparams[key]!r}; "
         f"write --{key}=True"
     )
+
+
+def _trained_errors(hparams):
+    """What is wrong with the model that is to be tested."""
+    if not hparams["init_from"]:
+        yield (
+            "init_from: expected a trained model to test, found none; give "
+            "the output folder of a run, one of its checkpoints or an export, "
+            "for instance --init_from=results/convtasnet_SB/1234"
+        )
 
 
 def _model_errors(hparams):
@@ -184,7 +199,7 @@ def _training_errors(hparams, run_opts):
             "max_grad_norm: SpeechBrain reverses the gradients when it is "
             "negative; to switch clipping off use 1e9"
         )
-    segment_seconds = hparams["segment_seconds"]
+    segment_seconds = hparams.get("segment_seconds")
     if segment_seconds is not None:
         samples = segment_seconds * hparams["sample_rate"]
         if samples < hparams["kernel_size"]:

@@ -35,13 +35,9 @@ def run_facts(brain, arguments):
         Name -> text, in the order to be shown.
     """
     hparams = brain.hparams
-    best = brain.checkpointer.find_checkpoint(max_key="si_sdri")
-    # The epoch counter is by now that of the best checkpoint.
-    saved = brain.checkpointer.list_checkpoints()
-    epochs = max((c.meta.get("epoch", 0) for c in saved), default=0)
     yaml, overrides = split_arguments(arguments)
     parameters = sum(p.numel() for p in brain.modules.parameters())
-    facts = {
+    return {
         "System": system_name(hparams.output_folder, hparams.seed),
         "Task": TASK_NAMES[hparams.task],
         "YAML": yaml,
@@ -49,14 +45,31 @@ def run_facts(brain, arguments):
         "Commit": commit(),
         "Parameters": f"{parameters:,}",
         "Device": device_name(brain.device),
-        "Precision": f"training {brain.precision}, test {brain.eval_precision}",
-        "Seed": str(hparams.seed),
-        "Epochs": f"{epochs} of {hparams.number_of_epochs}",
-        "Best epoch": "none: loaded weights",
+        **_training_facts(brain),
         "Versions": ", ".join(
             [f"Python {platform.python_version()}"]
             + [f"{name} {version(name)}" for name in ("torch", "speechbrain")]
         ),
+    }
+
+
+def _training_facts(brain):
+    """How the model was trained, or where it was loaded from."""
+    hparams = brain.hparams
+    if brain.checkpointer is None:
+        return {
+            "Precision": f"test {brain.eval_precision}",
+            "Model": str(hparams.init_from),
+        }
+    best = brain.checkpointer.find_checkpoint(max_key="si_sdri")
+    # The epoch counter is by now that of the best checkpoint.
+    saved = brain.checkpointer.list_checkpoints()
+    epochs = max((c.meta.get("epoch", 0) for c in saved), default=0)
+    facts = {
+        "Precision": f"training {brain.precision}, test {brain.eval_precision}",
+        "Seed": str(hparams.seed),
+        "Epochs": f"{epochs} of {hparams.number_of_epochs}",
+        "Best epoch": "none: loaded weights",
     }
     if best is not None:
         facts["Best epoch"] = (

@@ -55,6 +55,8 @@ def load_mixtures(
     dict
         Mixture ID -> row of the manifest, with ``variants``, a list,
         ``mixture_id`` and ``packed_wav``, a path or empty, added. Sorted by ID.
+        Where the corpus stores a variant as a mixture of its own,
+        ``stored`` has its row.
     """
     mixtures = {}
     for variant in [v for v in VARIANTS if v in variants]:
@@ -70,15 +72,14 @@ def load_mixtures(
                 f"{split}: the corpus has no mixture with variant {variant}"
             )
         for mixture_id, row in rows.items():
-            row = mixtures.setdefault(mixture_id, row)
-            row.setdefault("variants", []).append(variant)
             row["mixture_id"] = mixture_id
             row["packed_wav"] = packed_path(packed_folder, split, mixture_id)
+            _add(mixtures, mixture_id, row, variant)
     if not mixtures:
         raise ValueError(
             f"{save_folder}: no {split} mixture has any of the variants "
             f"{', '.join(variants)}; outdoor mixtures have SE, S, E and C, "
-            "indoor ones SER, SR, ER, R and C"
+            "indoor ones SER, SR, ER, R and C, those of Libri2Mix S and C"
         )
     rates = sorted({int(row["sample_rate"]) for row in mixtures.values()})
     if rates != [sample_rate]:
@@ -89,6 +90,14 @@ def load_mixtures(
         )
     kept = sorted(mixtures) if limit is None else stratified(mixtures, limit)
     return {mixture_id: mixtures[mixture_id] for mixture_id in kept}
+
+
+def _add(mixtures, mixture_id, row, variant):
+    """Adds a variant to a mixture, which takes the row of its first one."""
+    first = mixtures.setdefault(mixture_id, row)
+    first.setdefault("variants", []).append(variant)
+    if row["mix_wav"] != first["mix_wav"]:
+        first.setdefault("stored", {})[variant] = row
 
 
 def stratified(mixtures, limit):
@@ -156,7 +165,7 @@ def one_row_per_variant(mixtures):
     """
     return {
         f"{mixture_id}_{variant}": {
-            **row,
+            **row.get("stored", {}).get(variant, row),
             "variants": [variant],
         }
         for mixture_id, row in mixtures.items()

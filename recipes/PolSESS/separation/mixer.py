@@ -204,7 +204,7 @@ class Mixer:
         mixture_id : str
             ID of the mixture.
         setting : str
-            indoor or outdoor.
+            indoor, outdoor or dry.
         variants : list of str
             The variants which the mixture has.
         duration : float

@@ -18,6 +18,9 @@ from prepare_polsess import VARIANT_SETTINGS
 
 VARIANTS = tuple(VARIANT_SETTINGS)
 FILE_COLUMNS = tuple(FILES)  # of the manifests, the mixture first
+# Where a mixture is heard. A dry one is of a corpus without reverberation that
+# stores each of its variants, as Libri2Mix does.
+SETTINGS = ("indoor", "outdoor", "dry")
 
 # What each letter keeps, as columns of the manifest. The reverberation of the
 # event belongs to the event: it is heard, and cancelled, with it.
@@ -158,7 +161,8 @@ def cancelled(variant, task, setting):
     task : str
         ES, EB or SB; ES also cancels the second speaker and its reverberation.
     setting : str
-        indoor or outdoor; there is no reverberation outdoors.
+        One of SETTINGS; only indoors there is reverberation, and of a dry
+        mixture no component is cancelled.
 
     Returns
     -------
@@ -171,8 +175,10 @@ def cancelled(variant, task, setting):
     ['event_wav', 'event_reverb_wav']
     >>> cancelled("SE", "ES", "outdoor")
     ['s2_wav']
+    >>> cancelled("C", "SB", "dry")
+    []
     """
-    kept = set(variant) - {"C"}
+    kept = set(COMPONENTS) if setting == "dry" else set(variant)
     columns = [
         column
         for letter, group in COMPONENTS.items()
@@ -181,6 +187,6 @@ def cancelled(variant, task, setting):
     ]
     if task == "ES":
         columns += ["s2_wav", "s2_reverb_wav"]
-    if setting == "outdoor":
+    if setting != "indoor":
         columns = [c for c in columns if "reverb" not in c]
     return sorted(set(columns), key=columns.index)

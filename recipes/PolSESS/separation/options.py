@@ -41,7 +41,7 @@ def supported_options(hparams, run_opts):
 
     Without a CUDA GPU fp16 becomes fp32, on one without bf16 that becomes fp16, and
     a line says so. A number of steps between checkpoints replaces the YAML's number
-    of minutes.
+    of minutes. Where the YAML says test_only, the run options do so too.
 
     Arguments
     ---------
@@ -71,7 +71,9 @@ def supported_options(hparams, run_opts):
         elif precision == "bf16" and not _has_bf16(device):
             logger.warning(f"{key}: {device} has no bf16, fp16 is used")
             replaced[key] = "fp16"
-    return _with_options(run_opts, replaced)
+    # Not as an option of the command line: Brain reads the YAML, too.
+    test_only = option_value("test_only", hparams, run_opts)
+    return _with_options(replace(run_opts, test_only=test_only), replaced)
 
 
 def _has_bf16(device):

@@ -30,7 +30,7 @@ class Example:
     variant : str
         For instance SER.
     setting : str
-        indoor or outdoor.
+        indoor, outdoor or dry.
     rule : str
         Why it was chosen: median or worst.
     scores : dict

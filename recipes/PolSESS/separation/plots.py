@@ -35,7 +35,7 @@ STYLE = {
     "ytick.color": "#333333",
 }
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
-SETTINGS = {"indoor": (BLUE, "o"), "outdoor": (VERMILION, "^")}
+LOOKS = {"indoor": (BLUE, "o"), "outdoor": (VERMILION, "^")}
 MAX_POINTS = 150  # of a box; more rows are shown by their quantiles
 MAX_STRATA = 40  # rows of a figure
 IMPROVEMENT = "SI-SDRi in dB"
@@ -58,7 +58,7 @@ def _svg(draw, height, *arguments):
 
 
 def _look(setting):
-    return SETTINGS.get(setting, (GREY, "s"))
+    return LOOKS.get(setting, (GREY, "s"))
 
 
 def _name_rows(axes, names, counts):

@@ -7,7 +7,7 @@ Authors
 import os
 
 import pandas as pd
-from mmipc import TASKS, VARIANTS, source_names
+from mmipc import SETTINGS, TASKS, VARIANTS, source_names
 from tables import LABELS, score_names
 
 FIRST_COLUMNS = [*LABELS, "si_sdr", "si_sdr_mix", "si_sdri"]
@@ -70,10 +70,7 @@ def _problem(scores):
     if unnamed.any():
         line = unnamed.idxmax() + 2
         return f"expected {', '.join(LABELS)} in each row, not so in row {line}"
-    for column, known in (
-        ("variant", VARIANTS),
-        ("setting", ("indoor", "outdoor")),
-    ):
+    for column, known in (("variant", VARIANTS), ("setting", SETTINGS)):
         odd = sorted(set(scores[column].astype(str)) - set(known))
         if odd:
             return (

@@ -25,7 +25,8 @@ SETTINGS = "settings.json"
 # result.
 FREE = set(
     "output_folder save_folder train_log data_folder skip_prep audit "
-    "on_bad_rows packed_folder resume_changed init_from test_variants n_test number_of_epochs "
+    "on_bad_rows packed_folder prepare resume_changed init_from test_variants "
+    "n_test number_of_epochs "
     "num_workers persistent_workers prefetch_factor pin_memory "
     "ckpt_interval_minutes eval_precision metrics cache_folder save_audio "
     "strata latex tensorboard wandb wandb_board scorer audio_writer reporter "

@@ -124,7 +124,7 @@ def groups_of(scores, variants, task):
     name : str
         The variant, or what the mean is.
     setting : str
-        indoor, outdoor, or empty for both.
+        indoor, outdoor, dry, or empty for all.
     rows : pd.DataFrame
         Empty for a variant without a mixture.
     strata : pd.Series

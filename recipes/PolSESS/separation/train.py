@@ -11,6 +11,10 @@ To test a trained model again, on some variants and without the slow metrics:
 > python train.py hparams/convtasnet.yaml --data_folder=... --test_only \
       --test_variants="[SER, SE]" --metrics="[si_sdr]"
 
+To test a trained model of task SB on Libri2Mix:
+> python train.py hparams/test_libri2mix.yaml --data_folder=/path/to/Libri2Mix \
+      --init_from=results/convtasnet_SB/1234
+
 Authors
  * The PolSESS recipe team 2026
 """
@@ -30,7 +34,7 @@ from manifests import EpochSampler, load_mixtures, one_row_per_variant
 from mixer import Mixer
 from mmipc import VARIANTS, counts_in_means, source_names
 from options import supported_options
-from prepare_polsess import data_root, prepare_polsess
+from prepare_polsess import data_root
 from randomness import SeededDataset
 from ranks import end_with_torchrun, gathered
 from record import record_run
@@ -173,16 +177,16 @@ def dataio_prep(hparams, splits):
         Split -> SeededDataset with the items mixture_id, setting,
         variant, mix_sig [time] and sources_sig [time, source].
     """
-    stages = [stage["variants"] for stage in hparams["curriculum"] or []]
-    variants = {
-        "train": sum(stages, hparams["variants"]),
-        "valid": [
+    variants = {"test": hparams["test_variants"]}
+    if "train" in splits:
+        stages = [stage["variants"] for stage in hparams["curriculum"] or []]
+        variants["train"] = sum(stages, hparams["variants"])
+    if "valid" in splits:
+        variants["valid"] = [
             variant
             for variant in hparams["valid_variants"]
             if counts_in_means(variant, hparams["task"])
-        ],
-        "test": hparams["test_variants"],
-    }
+        ]
     fixed_mixer = Mixer(
         hparams["task"], VARIANTS, hparams["seed"], hparams["sample_rate"]
     )
@@ -195,7 +199,7 @@ def dataio_prep(hparams, splits):
             data_root(hparams["data_folder"]),
             hparams["sample_rate"],
             hparams[f"n_{split}"],
-            hparams["packed_folder"],
+            hparams.get("packed_folder"),
         )
         mixer = fixed_mixer
         if split == "train":
@@ -236,18 +240,7 @@ if __name__ == "__main__":
     run_opts = supported_options(hparams, run_opts)
 
     splits = ("test",) if run_opts.test_only else ("train", "valid", "test")
-    run_on_main(
-        prepare_polsess,
-        kwargs={
-            "data_folder": hparams["data_folder"],
-            "save_folder": hparams["save_folder"],
-            "splits": splits,
-            "audit": hparams["audit"],
-            "on_bad_rows": hparams["on_bad_rows"],
-            "skip_prep": hparams["skip_prep"],
-            "packed_folder": hparams["packed_folder"],
-        },
-    )
+    run_on_main(hparams["prepare"], kwargs={"splits": splits})
     datasets = dataio_prep(hparams, splits)
     check_strata(hparams)
     if not run_opts.test_only:
@@ -257,25 +250,27 @@ if __name__ == "__main__":
             {"resume_changed": hparams["resume_changed"]},
         )
 
-    if hparams["init_from"]:
+    # Without a checkpointer the YAML has loaded the model itself.
+    if hparams["init_from"] and hparams.get("checkpointer"):
         start_from(hparams)
 
     brain = SeparationBrain(
         modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
+        opt_class=hparams.get("opt_class"),
         hparams=hparams,
         run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
+        checkpointer=hparams.get("checkpointer"),
     )
     run_on_main(
         record_run,
         [hparams, hparams_file, overrides, sys.argv, brain.device],
     )
+    # With test_only this returns at once.
     brain.fit(
-        epoch_counter=hparams["epoch_counter"],
+        epoch_counter=hparams.get("epoch_counter"),
         train_set=datasets.get("train"),
         valid_set=datasets.get("valid"),
-        train_loader_kwargs=hparams["train_loader_kwargs"],
+        train_loader_kwargs=hparams.get("train_loader_kwargs"),
         valid_loader_kwargs=hparams["eval_loader_kwargs"],
     )
     run_on_main(check_checkpoint, [hparams])
