@@ -189,7 +189,7 @@ class StreamingSeparator:
                 f"{samples.dtype} of shape {list(samples.shape)}"
             )
         if not isinstance(samples, torch.Tensor):
-            samples = torch.from_numpy(samples.astype(np.float32))
+            samples = torch.from_numpy(samples.astype(np.float64))
         samples = samples.to(self._tail)
         if not samples.isfinite().all():
             number = samples.isfinite().logical_not().nonzero()[0].item()
