@@ -103,7 +103,7 @@ class StreamBlock:
         self.enter = w1
         self.leave = w2
         self.norms = (a1, g1[:, 0], b1[:, 0]), (a2, g2[:, 0], b2[:, 0])
-        self.taps = d.t().contiguous()
+        self.taps = d.t().contiguous().unbind()
         frames = past_frames(len(self.taps), self.dilation)
         self.past = Past(len(w1), frames, w1.device)
 
@@ -125,8 +125,8 @@ class StreamBlock:
         )
         signal = extended[: len(x)] * self.taps[0]
         for number, tap in enumerate(self.taps[1:], 1):
-            part = extended[number * self.dilation :][: len(x)]
-            signal = signal.addcmul_(part, tap)
+            start = number * self.dilation
+            signal.addcmul_(extended[start : start + len(x)], tap)
         return x + F.linear(_normal(signal, *self.norms[1]), self.leave)
 
 
