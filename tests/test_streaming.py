@@ -1,14 +1,15 @@
-"""A stream gives what the whole signal gives, as early as the network allows."""
+"""A stream gives what the whole signal gives, as early as it can be known."""
+
+from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import load_weights
 from convtasnet import Decoder, Encoder, MaskNet
-from recipe import SAMPLES, hparams_of
+from recipe import SAMPLES, SEPARATION, hparams_of
 from separator import Separator
 from streaming import StreamingSeparator
 from test_convtasnet import network, pair
-from test_train import TINY, succeed
+from test_train import succeed
 
 from speechbrain.dataio import audio_io
 
@@ -194,18 +195,22 @@ def test_the_causal_yaml_makes_a_network_that_streams(implementation, task):
 
 
 @pytest.mark.slow
-def test_a_model_that_was_trained_by_the_causal_yaml_streams(tmp_path):
-    run = tmp_path / "run"
-    succeed(run, "--metrics=[si_sdr]", name="convtasnet_causal.yaml")
-    assert (run / "test_summary.md").is_file()
-    sizes = (option[2:].split("=") for option in TINY if "=" in option)
-    names = {"N", "B", "H", "X", "R", "kernel_size", "stride"}
-    sizes = {name: int(value) for name, value in sizes if name in names}
-    separator = hparams_of("convtasnet_causal.yaml", **sizes)["separator"]
-    untrained = separator.encoder.conv1d.weight.clone()
-    load_weights(separator, run)
-    assert not torch.equal(separator.encoder.conv1d.weight, untrained)
+def test_a_model_that_the_causal_yaml_trained_streams_as_in_the_readme(
+    tmp_path, monkeypatch
+):
+    run = "results/convtasnet_causal_ES/1234"
+    succeed(tmp_path / run, "--metrics=[si_sdr]", name="convtasnet_causal.yaml")
+    assert (tmp_path / run / "test_summary.md").is_file()
+    readme = (SEPARATION / "README.md").read_text(encoding="utf-8")
+    example = readme.split("### Live audio")[1].split("```")[1]
     path = next((SAMPLES / "test/mix").glob("*.wav"))
-    signal = audio_io.load(path)[0][0]
-    found = streamed(StreamingSeparator(separator), signal, 64)
-    assert torch.allclose(found, offline(separator, signal), atol=1e-5)
+    signal, played = audio_io.load(path)[0][0], []
+    names = {"microphone": signal.split(64), "play": played.append}
+    monkeypatch.chdir(tmp_path)
+    exec(example.removeprefix("python\n"), names)
+    weights = names["separator"].encoder.conv1d.weight
+    trained = map(torch.load, Path(run).glob("save/CKPT*/encoder.ckpt"))
+    assert any(torch.equal(w["conv1d.weight"], weights) for w in trained)
+    assert len(played) == len(names["microphone"]) + 1
+    expected = offline(names["separator"], signal)
+    assert torch.allclose(torch.cat(played), expected, atol=1e-5)

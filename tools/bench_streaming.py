@@ -1,11 +1,12 @@
-"""Measures separation of live audio on one core, against the whole file at once.
+"""Measures separation of live audio on one core, against the whole at once.
 
 > python tools/bench_streaming.py results/streaming
 
-A signal is pushed through ``StreamingSeparator`` in blocks of several lengths, and
-given to the same network as a whole. The ways take turns, forwards and backwards; the
-first turn warms up. The real-time factor is the time to compute divided by the time
-that the signal lasts. Weights are random: they do not change the time.
+A signal is pushed through ``StreamingSeparator`` in blocks of several lengths,
+and given to the same network as a whole. The ways take turns, forwards and
+backwards; the first turn warms up. The real-time factor is the time to compute
+divided by the time that the signal lasts. Weights are random: they do not change
+the time.
 
 Authors
  * The PolSESS recipe team 2026

@@ -14,7 +14,7 @@ YAML = "hparams/convtasnet_causal.yaml"
 def check_causal(separator):
     """Refuses networks that cannot work on live audio.
 
-    Raises ValueError that names what the network does, and what to train instead.
+    Raises ValueError that names the problem, and what to train instead.
 
     Arguments
     ---------
@@ -24,7 +24,8 @@ def check_causal(separator):
     problem = _problem(separator)
     if problem:
         raise ValueError(
-            f"live audio needs a causal Conv-TasNet, but {problem}; train {YAML}"
+            f"live audio needs a causal Conv-TasNet, but {problem}; "
+            f"train {YAML}"
         )
 
 

@@ -1,8 +1,9 @@
-"""A causal temporal block of Conv-TasNet that gets a stream, a few frames at a time.
+"""A causal temporal block of Conv-TasNet for a stream, a few frames at a time.
 
-It computes what ``temporal_block.plain_block`` does. With few frames at a time, most
-of the time goes to calling functions and to reading weights. Signals are therefore
-[frame, channel] here: normalisation is one function then, and the products are faster.
+It computes what ``temporal_block.plain_block`` does. With few frames at a time,
+most of the time goes to calling functions and to reading weights. Signals are
+therefore [frame, channel] here: normalisation is one function then, and the
+products are faster.
 
 Authors
  * The PolSESS recipe team 2026
@@ -80,8 +81,8 @@ class StreamBlock:
     Arguments
     ---------
     layers : torch.nn.ModuleDict
-        Of a temporal block, the recipe's or SpeechBrain's. It is not changed; what
-        changes in it later is not followed.
+        Of a temporal block, the recipe's or SpeechBrain's. It is not changed,
+        and what changes in it later need not be followed.
 
     Example
     -------

@@ -1,17 +1,18 @@
 """Separation of live audio: a causal Conv-TasNet, block by block.
 
-A stream computes what ``Separator`` computes of the whole signal. It keeps, instead
-of the signal, what later samples need of the earlier ones:
+A stream computes what ``Separator`` computes of the whole signal. It keeps,
+instead of the signal, what later samples need of the earlier ones:
 
 * samples: those of which the encoder has not made all its frames;
-* for each temporal block, the frames that its depthwise convolution looks back to;
+* for each temporal block, the frames that its convolution looks back to;
 * of the decoder's overlap-add, the samples to which later frames will add.
 
-Latency: the encoder makes frame f of the samples f * stride to f * stride + kernel - 1,
-and the decoder adds it to the same ones. The last frame of which sample t consists is
-floor(t / stride): the sample is known once floor(t / stride) * stride + kernel samples
-are, which is sample t + kernel - 1 where t is a multiple of the stride, and earlier for
-others. The network in between adds nothing, as it is causal.
+Latency: the encoder makes frame f of the samples f * stride to
+f * stride + kernel - 1, and the decoder adds it to the same ones. The last
+frame of which sample t consists is floor(t / stride), so that t is known once
+sample floor(t / stride) * stride + kernel - 1 is. That is t + kernel - 1 where
+t is a multiple of the stride, and less for others. The mask network adds
+nothing, as it is causal.
 
 Authors
  * The PolSESS recipe team 2026
@@ -28,17 +29,17 @@ from stream_block import StreamBlock
 class StreamingSeparator:
     """Separates one live stream; use another instance for each further one.
 
-    The estimates are those of ``Separator.forward`` on the whole stream, whatever
-    the size of the blocks. Neither weights nor the mode of the network are changed,
-    and no gradient is made.
+    The estimates are those of ``Separator.forward`` on the whole stream,
+    whatever the size of the blocks. Neither weights nor the mode of the network
+    are changed, and no gradient is made.
 
     Raises ValueError when the network is not causal, see ``check_causal``.
 
     Arguments
     ---------
     separator : Separator
-        With its weights, on the device that shall compute. After changing one of
-        them, call ``reset``.
+        With its weights, on the device that shall compute. After changing one
+        of them, call ``reset``.
 
     Example
     -------
@@ -73,9 +74,9 @@ class StreamingSeparator:
     def latency_samples(self):
         """How far the input is ahead of the output at most, in samples.
 
-        Estimate t has been returned once sample t + latency_samples has been pushed:
-        kernel - 1, see the module. That of a device comes in blocks, whose length
-        comes on top.
+        Estimate t has been returned once sample t + latency_samples has been
+        pushed: kernel - 1, see the module. The length of the blocks in which
+        audio is recorded comes on top.
         """
         return self._kernel - 1
 
@@ -121,8 +122,8 @@ class StreamingSeparator:
     def push(self, samples):
         """Takes samples, and returns all estimates that are known by now.
 
-        Raises ValueError when the samples are not a signal of finite floats; the
-        stream then stays as it was.
+        Raises ValueError when the samples are not a signal of finite floats;
+        the stream then stays as it was.
 
         Arguments
         ---------
@@ -132,8 +133,8 @@ class StreamingSeparator:
         Returns
         -------
         torch.Tensor
-            The estimates that follow those returned before, [time, source], maybe
-            none, float32, on the device of the network.
+            The estimates that follow those returned before, [time, source],
+            maybe none, float32, on the device of the network.
         """
         samples = self._checked(samples)
         self._n_pushed += len(samples)
@@ -155,15 +156,15 @@ class StreamingSeparator:
     def flush(self):
         """Ends the stream, and returns what it still owes; another may begin.
 
-        Raises ValueError when the stream was shorter than the encoder's kernel, as
-        ``Separator.forward`` does.
+        Raises ValueError when the stream was shorter than the encoder's kernel,
+        as ``Separator.forward`` does.
 
         Returns
         -------
         torch.Tensor
             [time, source]. With it, as many estimates as samples have been
-            returned. Those behind the last whole frame, fewer than a stride, are
-            zero.
+            returned. Those behind the last whole frame, fewer than a stride,
+            are zero.
         """
         tail, n_pushed = self._tail, self._n_pushed
         rest = n_pushed - self._n_returned
