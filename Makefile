@@ -53,6 +53,7 @@ bench: $(VENV)/.installed_dev
 	$(BIN)/python tools/bench_scoring.py bench results/scoring
 	$(BIN)/python tools/bench_checkpoints.py bench results/checkpoints
 	$(BIN)/python tools/bench_data.py bench results/data
+	$(BIN)/python tools/bench_streaming.py results/streaming
 	$(BIN)/python tools/bench_training.py bench results/benchmark
 	$(BIN)/python $(RECIPE)/separation/benchmark.py --output_folder results/benchmark
 	$(BIN)/python tools/half_precision.py results/half_precision

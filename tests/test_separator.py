@@ -54,8 +54,9 @@ def stock_forward(network, mixture, sources):
         ({"task": "SB"}, 8_708_672),
     ],
 )
-def test_parameter_counts_of_the_published_model(overrides, parameters):
-    hparams = hparams_of("convtasnet.yaml", **overrides)
+@pytest.mark.parametrize("name", ["convtasnet.yaml", "convtasnet_causal.yaml"])
+def test_parameter_counts_of_the_published_model(name, overrides, parameters):
+    hparams = hparams_of(name, **overrides)
     counted = sum(p.numel() for p in hparams["separator"].parameters())
     assert counted == parameters
 

@@ -167,7 +167,7 @@ class MaskNet(conv_tasnet.MaskNet):
             y = F.pad(y, (0, -frames % ALIGNMENT))
         y = _convolved(self.bottleneck_conv1x1, y.to(dtype))
         for block in self.temporal_conv_net.values():
-            dilation, *parameters = _block(block.layers)
+            dilation, *parameters = block_parameters(block.layers)
             if is_plain:
                 geometry = dilation, self.causal, self.dims
                 y = plain_block(y, geometry, *parameters)
@@ -180,8 +180,19 @@ class MaskNet(conv_tasnet.MaskNet):
         return F.relu(scores)
 
 
-def _block(layers):
-    """Dilation and parameters of a block, as ``TemporalBlock`` takes them."""
+def block_parameters(layers):
+    """Dilation and parameters of a block, as ``TemporalBlock`` takes them.
+
+    Arguments
+    ---------
+    layers : torch.nn.ModuleDict
+        Of a temporal block, SpeechBrain's too.
+
+    Returns
+    -------
+    tuple
+        Dilation, w1, a1, g1, b1, d, a2, g2, b2, w2.
+    """
     names = "conv_0", "act", "act_0", "conv_1"
     depthwise, act, norm, last = (layers["DSconv"][name] for name in names)
     return (

@@ -177,6 +177,32 @@ def _affine(mean, scale, gain, offset):
     return factor, offset - factor * mean
 
 
+def past_frames(n_taps, dilation):
+    """How many frames a causal block looks back.
+
+    SpeechBrain pads the causal convolution twice, on the left and then on both
+    sides, and cuts it: its last tap is half its length in the past.
+
+    Arguments
+    ---------
+    n_taps : int
+        Length of the depthwise convolution.
+    dilation : int
+        Frames between its taps.
+
+    Returns
+    -------
+    int
+
+    Example
+    -------
+    >>> past_frames(3, dilation=4)
+    12
+    """
+    reach = (n_taps - 1) * dilation
+    return reach + reach // 2
+
+
 def plain_block(x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
     """A block in plain functions: for torch.compile, causal networks and cLN.
 
@@ -197,9 +223,7 @@ def plain_block(x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
     """
     dilation, causal, dims = geometry
     reach = (d.shape[1] - 1) * dilation
-    # SpeechBrain pads the causal convolution twice, on the left and then on both
-    # sides, and cuts it: its last tap is half its length in the past.
-    before = reach + reach // 2 if causal else reach // 2
+    before = past_frames(d.shape[1], dilation) if causal else reach // 2
 
     def normal(signal, slope, gain, offset):
         """PReLU and normalisation."""
