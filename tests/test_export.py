@@ -57,10 +57,11 @@ def exported(run, tmp_path_factory):
 
 
 def noise(length):
-    """A batch of two mixtures."""
-    return 0.1 * torch.randn(
-        2, length, generator=torch.Generator().manual_seed(length)
-    )
+    """A batch of two mixtures, with digital silence."""
+    generator = torch.Generator().manual_seed(length)
+    mixtures = 0.1 * torch.randn(2, length, generator=generator)
+    mixtures[:, length // 3 : length // 2] = 0
+    return mixtures
 
 
 @pytest.mark.parametrize("length", [800, 8003, 31999])

@@ -66,6 +66,34 @@ def product(weight, signal, out=None):
     return torch.bmm(weight.expand(len(signal), -1, -1), signal, out=out)
 
 
+def normalised(signal, dims, gain, offset):
+    """gLN or cLN in plain functions.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        [batch, channel, frame], float32.
+    dims : tuple of int
+        (1, 2) for gLN, (1,) for cLN.
+    gain, offset : torch.Tensor
+        [channel, 1]
+
+    Returns
+    -------
+    torch.Tensor
+        Like the signal.
+
+    Example
+    -------
+    >>> signal = torch.tensor([[[1.0], [3.0]]])
+    >>> normalised(signal, (1,), torch.ones(2, 1), torch.zeros(2, 1)).flatten()
+    tensor([-1.,  1.])
+    """
+    error = signal - signal.mean(dims, keepdim=True)
+    variance = (error * error).mean(dims, keepdim=True)
+    return error * (variance + EPS).rsqrt() * gain + offset
+
+
 def silence_end(signal, frames):
     """Sets what lies behind the last frame to zero, in place."""
     if signal.shape[-1] > frames:

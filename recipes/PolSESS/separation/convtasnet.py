@@ -22,7 +22,7 @@ Authors
 
 import torch
 import torch.nn.functional as F
-from block_functions import EPS
+from block_functions import normalised
 from temporal_block import ALIGNMENT, TemporalBlock, plain_block
 
 from speechbrain.lobes.models import conv_tasnet
@@ -159,10 +159,7 @@ class MaskNet(conv_tasnet.MaskNet):
         # A compiler fuses plain functions, and keeps what it sees fit.
         is_plain = self.causal or self.dims == (1,)
         is_plain = is_plain or torch.compiler.is_compiling()
-        features = features.float()
-        variance, mean = torch.var_mean(features, 1, correction=0, keepdim=True)
-        gain, offset = _affine(self.layer_norm)
-        y = (features - mean) * (variance + EPS).rsqrt() * gain + offset
+        y = normalised(features.float(), (1,), *_affine(self.layer_norm))
         if not is_plain:
             y = F.pad(y, (0, -frames % ALIGNMENT))
         y = _convolved(self.bottleneck_conv1x1, y.to(dtype))

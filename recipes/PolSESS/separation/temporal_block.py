@@ -13,10 +13,10 @@ Authors
 import torch
 import torch.nn.functional as F
 from block_functions import (
-    EPS,
     buffer,
     moments,
     moments_backward,
+    normalised,
     prelu,
     prelu_backward,
     product,
@@ -228,10 +228,7 @@ def plain_block(x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
     def normal(signal, slope, gain, offset):
         """PReLU and normalisation."""
         signal = F.prelu(signal.float(), slope)
-        variance, mean = torch.var_mean(
-            signal, dims, correction=0, keepdim=True
-        )
-        return (signal - mean) * (variance + EPS).rsqrt() * gain + offset
+        return normalised(signal, dims, gain, offset)
 
     signal = normal(product(w1.to(x.dtype), x), a1, g1, b1)
     mode = "constant" if causal else "reflect"
