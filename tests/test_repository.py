@@ -88,6 +88,11 @@ def test_commands_of_readmes_name_real_scripts_options_and_keys(path):
                 assert any((p / word).exists() for p in places), word
         if "report.py" in command:
             assert set(re.findall(r"--(\w+)", command)) <= report_options()
+        for name in ("separate_file.py", "export.py"):
+            if f" {name}" in command:
+                text = (SEPARATION / name).read_text(encoding="utf-8")
+                for option in re.findall(r"--\w+", command):
+                    assert f'"{option}"' in text, command
         if "train.py" in command:
             launcher, script = command.split("train.py")
             assert set(re.findall(r"--[\w-]+", launcher)) <= of_torchrun
