@@ -208,9 +208,10 @@ def test_a_model_that_the_causal_yaml_trained_streams_as_in_the_readme(
     names = {"microphone": signal.split(64), "play": played.append}
     monkeypatch.chdir(tmp_path)
     exec(example.removeprefix("python\n"), names)
-    weights = names["separator"].encoder.conv1d.weight
+    separator = names["stream"].separator
+    weights = separator.encoder.conv1d.weight
     trained = map(torch.load, Path(run).glob("save/CKPT*/encoder.ckpt"))
     assert any(torch.equal(w["conv1d.weight"], weights) for w in trained)
     assert len(played) == len(names["microphone"]) + 1
-    expected = offline(names["separator"], signal)
+    expected = offline(separator, signal)
     assert torch.allclose(torch.cat(played), expected, atol=1e-5)
