@@ -63,7 +63,7 @@ def idle(root):
 
 
 def outward_links(root, files):
-    """Links of READMEs that lead out of what is handed over.
+    """What READMEs refer to that is not handed over: links, targets of make.
 
     Arguments
     ---------
@@ -86,6 +86,9 @@ def outward_links(root, files):
             inside = [f for f in files if f == target or f.startswith(target)]
             if not inside:
                 problems.append(f"{name}: the link {link} leads nowhere")
+        text = (Path(root) / name).read_text(encoding="utf-8")
+        for target in re.findall(r"`(make \w+)`", text):
+            problems.append(f"{name}: `{target}` is of this repository alone")
     return problems
 
 
@@ -144,7 +147,7 @@ def _imported(root, path):
     One that is neither in the recipe nor installed counts as one of the recipe.
     """
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -172,6 +175,12 @@ def _files_of_module(home, name):
 
 
 @functools.cache
+def _nodes(text):
+    """All nodes of a module's syntax tree."""
+    return list(ast.walk(ast.parse(text)))
+
+
+@functools.cache
 def _installed():
     """Names of the modules that packages provide."""
     return set(packages_distributions())
@@ -179,7 +188,7 @@ def _installed():
 
 def _opened(path):
     """Files beside a module that it reads or starts."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(path.read_text(encoding="utf-8")):
         name = None
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             left = {n.id for n in ast.walk(node.left) if hasattr(n, "id")}
