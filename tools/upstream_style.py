@@ -72,23 +72,26 @@ def style_checks(copy, files):
     texts = [n for n in files if b"\0" not in (copy / n).read_bytes()]
     concise = "--output-format=concise"
     commands = {
-        "ruff check": ["ruff", "check", "--no-cache", concise, *python],
-        "ruff format": ["ruff", "format", "--no-cache", "--check", *python],
-        "yamllint": ["yamllint", "--no-warnings", "-f", "parsable", *yamls],
-        "codespell": [*CODESPELL, *texts],
+        "ruff check": (["ruff", "check", "--no-cache", concise], python),
+        "ruff format": (["ruff", "format", "--no-cache", "--check"], python),
+        "yamllint": (["yamllint", "--no-warnings", "-f", "parsable"], yamls),
+        "codespell": (CODESPELL, texts),
     }
     return [
         ("versions of the linters", lambda: version_problems(copy)),
         *(
-            (name, lambda command=command: _complaints(copy, command))
+            (name, lambda command=command: _complaints(copy, *command))
             for name, command in commands.items()
         ),
     ]
 
 
-def _complaints(copy, command):
-    """Lines of a command that fails, run beside this Python."""
-    command = [Path(sys.executable).with_name(command[0]), *command[1:]]
+def _complaints(copy, command, files):
+    """Lines of a command that fails, found beside this Python."""
+    if not files:
+        return []
+    tool = Path(sys.executable).with_name(command[0])
+    command = [tool, *command[1:], *files]
     done = subprocess.run(
         command, cwd=copy, capture_output=True, text=True, check=False
     )
