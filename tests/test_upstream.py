@@ -41,6 +41,7 @@ FILES = {
         "def test_mandatory_files(recipe_folder):\n    return False\n"
     ),
 }
+MISSPELT = "reci" + "eve"
 TEMPLATE = """\
 ## What does this PR do?
 
@@ -156,11 +157,11 @@ def test_checks_of_style_use_the_configuration_of_the_copy(copy):
     checks = dict(style_checks(copy, [name]))
     assert all(check() == [] for check in checks.values())
     with open(copy / name, "a") as file:
-        file.write("import os # recieve bitte\n")
+        file.write(f"import os # {MISSPELT} bitte\n")
     assert "F401" in "".join(checks["ruff check"]())
     assert name in "".join(checks["ruff format"]())
     complaints = "".join(checks["codespell"]())
-    assert "recieve" in complaints and "bitte" not in complaints
+    assert MISSPELT in complaints and "bitte" not in complaints
     path = copy / ".pre-commit-config.yaml"
     path.write_text(path.read_text().replace("v0.12.4", "v0.99.0"))
     assert "pins 0.99.0" in checks["versions of the linters"]()[0]
