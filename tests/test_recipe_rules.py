@@ -191,6 +191,7 @@ def test_a_name_that_gitignore_swallows_is_noticed(copy):
 
 
 def test_the_loss_of_any_file_is_noticed(copy):
+    assert missing(copy) + table_problems(copy) == []
     unnoticed = []
     for name in files_of(copy):
         if not name.startswith(RECIPE):

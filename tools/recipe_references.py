@@ -118,6 +118,8 @@ def references(root):
             targets.add(_target_of_link(path))
         if name.endswith(".py") and path.is_file():
             targets |= _imported(root, path) | set(_opened(path))
+        elif name.endswith(".yaml"):
+            targets |= _configured(root, path)
         elif name.endswith(".md"):
             targets |= _mentioned(root, path)
         for target in targets:
@@ -154,6 +156,14 @@ def _imported(root, path):
             names.add(node.module)
     in_separation = path.parent == root / SEPARATION
     home = root / (SEPARATION if in_separation else RECIPE)
+    return {file for name in names for file in _files_of_module(home, name)}
+
+
+def _configured(root, path):
+    """Modules of the recipe of which a YAML makes something."""
+    text = path.read_text(encoding="utf-8")
+    names = set(re.findall(r"!(?:new|name|apply|module):([\w.]+)\.\w+", text))
+    home = root / SEPARATION
     return {file for name in names for file in _files_of_module(home, name)}
 
 
