@@ -4,6 +4,8 @@
 # make results   the demo's figures into results/demo and README.md
 # make faults   the complete matrix of faults, into results/faults (half an hour)
 # make bench  the benchmarks, into results/ (an hour and a half on two cores)
+# make upstream SPEECHBRAIN=/path/to/checkout   SpeechBrain's checks, a patch for it
+#             ROWS=0: without trainings; LIBRARY=installed: with .venv's speechbrain
 # Another interpreter: make demo PYTHON=/path/to/python3.11
 
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
@@ -19,7 +21,7 @@ RUN := $(DEMO)/convtasnet_ES
 UP := ../../..
 SUMMARY := $(RUN)/test_summary.md
 
-.PHONY: demo results bench faults test lint clean
+.PHONY: demo results bench faults test lint upstream clean
 
 demo: $(SUMMARY)
 	@cat $(SUMMARY)
@@ -70,6 +72,15 @@ lint: $(VENV)/.installed_dev
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --strict .
 	$(BIN)/codespell
+
+# The checkout is not changed. The patch and a text go to build/upstream.
+ROWS ?= 1
+LIBRARY ?= copy
+upstream: $(VENV)/.installed_dev
+	@test -n "$(SPEECHBRAIN)" || { echo "name a git checkout of SpeechBrain: \
+	make upstream SPEECHBRAIN=/path/to/speechbrain" >&2; exit 1; }
+	OMP_NUM_THREADS=1 $(BIN)/python tools/upstream.py "$(SPEECHBRAIN)" \
+		--rows $(ROWS) --library $(LIBRARY)
 
 clean:
 	rm -rf $(DEMO) bench $(VENV)

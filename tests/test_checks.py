@@ -23,7 +23,7 @@ def check(overrides, **options):
 @pytest.mark.parametrize(
     "overrides, message",
     [
-        ({"data_folder": None}, "make demo"),
+        ({"data_folder": None}, "make_corpus.py"),
         ({"data_folder": None}, "POLSESS_DATA_ROOT"),
         ({"data_folder": "/no/such/folder"}, "/no/such/folder .*--data_folder"),
         ({"variants": ["SER", "SRE"]}, "variants: 'SRE' is none .* meant"),

@@ -128,7 +128,7 @@ def test_missing_corpus_says_how_to_get_one(tmp_path):
     for folder in (tmp_path / "nowhere", "", None, []):
         with pytest.raises(CorpusError) as caught:
             prepare_polsess(folder, tmp_path / "save")
-        for part in ("make demo", "--data_folder", "POLSESS_DATA_ROOT"):
+        for part in ("make_corpus.py", "--data_folder", "POLSESS_DATA_ROOT"):
             assert part in str(caught.value)
 
 
@@ -155,7 +155,7 @@ def test_errors_of_all_corpora_are_reported_together(corpus, tmp_path):
         "missing split: 2\n",
         "Other/val: expected a folder val",
         "missing file: 1\n",
-        "make demo",
+        "make_corpus.py",
     ):
         assert part in message
     with pytest.raises(CorpusError, match="lost/corpus"):

@@ -126,18 +126,6 @@ def test_configurations_share_their_keys():
     assert {path.name[:5] for path in tests} == {"test_"}
 
 
-def test_every_configuration_has_its_row_for_upstream():
-    path = ROOT / "tests/recipes/PolSESS.csv"
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    named = {row["Hparam_file"] for row in rows}
-    there = {str(p.relative_to(ROOT)) for p in HPARAMS.glob("*.yaml")}
-    assert named == there
-    for row in rows:
-        for column in ("Script_file", "Data_prep_file", "Readme_file"):
-            assert (ROOT / row[column]).is_file()
-
-
 def test_versions_are_said_once():
     pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert "torch==2.11.0\n" in pins and "torchaudio==2.11.0\n" in pins
@@ -160,6 +148,46 @@ def test_readme_shows_the_figures_that_the_demo_wrote():
     assert len(tables[1]) == len(tables[0]) > 10
     for whole, part in zip(tables[0][2:], tables[1][2:]):
         assert [whole[position] for position in positions] == part
+
+
+def test_the_recipe_shows_the_figures_that_the_demo_wrote():
+    with open(ROOT / "results/demo/test_summary.csv", newline="") as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file)}
+    mean = rows["macro mean"]
+    text = (SEPARATION / "README.md").read_text(encoding="utf-8")
+    header, _, row = text.split("<!-- demo row: begin -->\n")[1].splitlines()[
+        :3
+    ]
+    names = [cell.strip() for cell in header.strip("|").split("|")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    shown = dict(zip(names, cells))
+    for name in ("SI-SDR", "SI-SDRi", "SDR", "PESQ", "STOI"):
+        column = f"{name.lower().replace('-', '_')}_mean"
+        digits = len(shown[name].split(".")[1])
+        assert float(shown[name]) == round(float(mean[column]), digits) != 0
+    log = (ROOT / "results/demo/train_log.txt").read_text(encoding="utf-8")
+    spent = re.findall(r"(?:waiting|computing)_seconds: ([\d.]+)", log)
+    seconds = sum(map(float, spent)) / len(log.splitlines())
+    assert f"takes {seconds:.0f} s to train" in text
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Installing extra dependencies",
+        "Data",
+        "How to run",
+        "How to run on test sets only",
+        "Results",
+        "Training time",
+        "About SpeechBrain",
+        "Citing PolSESS and SpeechBrain",
+    ],
+)
+def test_the_recipe_has_the_sections_of_other_recipes(title):
+    text = (SEPARATION / "README.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    assert section and len(section[1].split()) > 3
 
 
 def test_the_picture_of_the_report_is_there_and_small():

@@ -8,7 +8,9 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import datetime
 import pathlib
+import re
 import shutil
 import sys
 
@@ -16,6 +18,8 @@ import pandas as pd
 from readme_section import ROOT, replace_section, where
 
 RESULTS = ROOT / "results/demo"
+RECIPE_README = ROOT / "recipes/PolSESS/separation/README.md"
+SCORES = ("si_sdr", "si_sdri", "sdr", "pesq", "stoi")
 FILES = (
     "test_summary.md",
     "test_summary.csv",
@@ -44,6 +48,45 @@ def sentence_on(seconds):
     )
 
 
+def row_of_the_recipe(summary, release, machine):
+    """The demo's row in the form of SpeechBrain's tables of results.
+
+    Arguments
+    ---------
+    summary : DataFrame
+        Of the test.
+    release : str
+        Date of the training.
+    machine : str
+        What it ran on.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    mean = summary[summary["variant"] == "macro mean"].iloc[0]
+    names = [score.upper().replace("_", "-") for score in SCORES]
+    names = [name.replace("SDRI", "SDRi") for name in names]
+    values = []
+    for score in SCORES:
+        digits = 3 if score == "stoi" else 2
+        values.append(f"{mean[f'{score}_mean']:.{digits}f}")
+    header = ["Release", "hyperparams file", "task", "test set", *names]
+    header += ["Model link", "GPUs"]
+    row = [release, "convtasnet_demo.yaml", "ES"]
+    row += [f"simulated, {mean['mixtures']:g} mixtures", *values]
+    row += ["not uploaded", f"none ({machine})"]
+    lines = (header, ["---"] * len(header), row)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def epoch_seconds(log):
+    """Seconds of an epoch's training, its mean over a training log."""
+    found = re.findall(r"train (?:waiting|computing)_seconds: ([\d.]+)", log)
+    return sum(map(float, found)) / log.count("epoch: ")
+
+
 def main(run, seconds_file):
     """Writes results/demo and the README's table.
 
@@ -67,6 +110,30 @@ def main(run, seconds_file):
     summary[numbers] = summary[numbers].apply(pd.to_numeric)
     table = short_table(summary)
     replace_section("demo results", f"{table}\n{sentence}\n")
+    publish_in_recipe(summary, datetime.date.today().isoformat(), where()[1])
+
+
+def publish_in_recipe(summary, release, machine):
+    """Writes the demo's row and the time of an epoch into the recipe's README.
+
+    Arguments
+    ---------
+    summary : DataFrame
+        Of the test.
+    release : str
+        Date of the training.
+    machine : str
+        With versions.
+    """
+    machine = machine.split(", Linux")[0].removeprefix("cpu, ")
+    seconds = epoch_seconds((RESULTS / "train_log.txt").read_text("utf-8"))
+    row = row_of_the_recipe(summary, release, machine)
+    time = (
+        f"An epoch of `convtasnet_demo.yaml`, 1,000 crops of 2 s, takes {seconds:.0f} s "
+        f"to train on {machine}, without a GPU.\n"
+    )
+    replace_section("demo row", row, RECIPE_README)
+    replace_section("demo time", time, RECIPE_README)
 
 
 if __name__ == "__main__":

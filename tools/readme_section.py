@@ -38,8 +38,8 @@ def where(packages=PACKAGES):
     )
 
 
-def replace_section(name, text):
-    """Writes a text into the README of the repository.
+def replace_section(name, text, readme=ROOT / "README.md"):
+    """Writes a text into a README.
 
     Arguments
     ---------
@@ -47,8 +47,9 @@ def replace_section(name, text):
         That the comments have: ``<!-- name: begin -->``.
     text : str
         Markdown.
+    readme : Path
+        That of the repository, or another.
     """
-    readme = ROOT / "README.md"
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     before, rest = readme.read_text(encoding="utf-8").split(begin)
     after = rest.split(end)[1]

@@ -18,7 +18,7 @@ CHECKS = {
     "missing corpus": (
         "corpus",
         "pass the PolSESS folder with --data_folder or the environment "
-        "variable POLSESS_DATA_ROOT; `make demo` makes a demo corpus",
+        "variable POLSESS_DATA_ROOT; simulate/make_corpus.py makes a corpus",
     ),
     "no subsets": ("corpus", "check the path given with --data_folder"),
     "missing split": (

@@ -82,6 +82,20 @@ class Boards:
         The mixtures that validation reads first are shown, in the variant that
         it reads first. Its order is fixed, so that a resumed training shows
         the same.
+
+        Arguments
+        ---------
+        mixture_id : str
+            Of the utterance.
+        variant : str
+            Of the utterance.
+        epoch : int
+            From 1.
+
+        Returns
+        -------
+        bool
+            False on all processes but the first.
         """
         if not (self.boards and if_main_process()):
             return False

@@ -83,15 +83,15 @@ def _data_errors(hparams):
         yield (
             "data_folder: expected the folder of a PolSESS corpus, found none; "
             "give --data_folder=/path/to/PolSESS, or set the environment "
-            "variable POLSESS_DATA_ROOT, or make a corpus with `make demo`"
+            "variable POLSESS_DATA_ROOT, or make a corpus: simulate/make_corpus.py"
         )
         return
     for folder in folders if isinstance(folders, list) else [folders]:
         if not os.path.isdir(os.path.expanduser(folder)):
             yield (
                 f"data_folder: {folder} is no folder; give --data_folder, or, "
-                "for PolSESS, set POLSESS_DATA_ROOT or make a corpus with "
-                "`make demo`"
+                "for PolSESS, set POLSESS_DATA_ROOT or make a corpus: "
+                "simulate/make_corpus.py"
             )
     folder = hparams.get("packed_folder")
     if folder is not None and not isinstance(folder, str):

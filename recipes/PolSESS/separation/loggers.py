@@ -194,6 +194,24 @@ def wandb_board(project, save_dir, **settings):
 def tag_stats(stats_meta, train_stats, valid_stats, test_stats):
     """Names the statistics, without the epoch, which is their step.
 
+    Arguments
+    ---------
+    stats_meta : dict
+        What belongs to no stage.
+    train_stats : dict
+        Of training; None for none, as for the others.
+    valid_stats : dict
+        Of validation.
+    test_stats : dict
+        Of the test.
+
+    Returns
+    -------
+    dict
+        ``stage/name`` -> value.
+
+    Example
+    -------
     >>> tag_stats({"epoch": 3, "lr": 0.1}, {"loss": 2.0}, {"loss": 4.0}, None)
     {'lr': 0.1, 'train/loss': 2.0, 'valid/loss': 4.0}
     """
