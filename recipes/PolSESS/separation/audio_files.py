@@ -71,11 +71,6 @@ class Recording:
         self.length = math.ceil(self.frames * self.model_step / self.step)
 
     @property
-    def seconds(self):
-        """How long it is."""
-        return self.length / self.sample_rate
-
-    @property
     def changes(self):
         """What is done to it, in words; a list, empty if nothing."""
         changes = []

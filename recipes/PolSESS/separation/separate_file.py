@@ -16,7 +16,6 @@ Authors
 """
 
 import argparse
-import math
 import sys
 
 import torch
@@ -81,7 +80,7 @@ def separate(separation, recording, paths, options, progress):
     options : argparse.Namespace
         The command line.
     progress : tqdm.tqdm
-        Counts seconds.
+        Counts samples.
     """
     existing = [str(path) for path in paths if path.exists()]
     if existing and not options.overwrite:
@@ -101,7 +100,7 @@ def separate(separation, recording, paths, options, progress):
         for mixture, estimates in run(recording.blocks()):
             level.add(mixture, estimates)
             files.write(estimates)
-            progress.update(len(mixture) / recording.sample_rate)
+            progress.update(len(mixture))
         if level.is_silent:
             raise ValueError(f"{recording.path}: silent, nothing to separate")
         files.scale(level.factors())
@@ -203,8 +202,9 @@ def separate_all(separation, plan, options):
             recordings.append(Recording(path, separation.sample_rate))
         except ValueError as error:
             failures.append(str(error))
-    total = sum(recording.seconds for recording in recordings)
-    with tqdm(total=math.ceil(total), unit="s", dynamic_ncols=True) as progress:
+    total = sum(recording.length for recording in recordings)
+    scale = 1 / separation.sample_rate
+    with tqdm(total=total, unit="s", unit_scale=scale) as progress:
         for recording in recordings:
             if recording.changes:
                 changes = ", ".join(recording.changes)
