@@ -35,7 +35,8 @@ LARGE_SECONDS = 600
 SCRIPT = ROOT / "recipes/PolSESS/separation/separate_file.py"
 # Prints the peak of a process, in KiB, and with what it exits.
 PEAK = (
-    "import resource, runpy, sys; sys.argv = sys.argv[1:]\n"
+    "import os, resource, runpy, sys; sys.argv = sys.argv[1:]\n"
+    "sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
     "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
     "finally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 )
