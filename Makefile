@@ -51,11 +51,16 @@ results: demo
 	$(BIN)/python tools/publish_demo.py $(RUN) $(DEMO)/seconds
 	$(BIN)/python tools/screenshot.py $(RUN)/report.html results/demo/report.png
 
-bench: $(VENV)/.installed_dev
+bench: $(SUMMARY) $(VENV)/.installed_dev
 	$(BIN)/python tools/bench_scoring.py bench results/scoring
 	$(BIN)/python tools/bench_checkpoints.py bench results/checkpoints
 	$(BIN)/python tools/bench_data.py bench results/data
 	$(BIN)/python tools/bench_streaming.py results/streaming
+	cd $(RECIPE)/separation && $(BIN)/python train.py \
+		hparams/convtasnet_demo.yaml --data_folder=$(UP)/$(CORPUS) \
+		--task=SB --output_folder=$(UP)/bench/convtasnet_SB
+	$(BIN)/python tools/bench_separation.py bench/convtasnet_SB $(CORPUS) \
+		bench results/separation
 	$(BIN)/python tools/bench_training.py bench results/benchmark
 	$(BIN)/python $(RECIPE)/separation/benchmark.py --output_folder results/benchmark
 	$(BIN)/python tools/half_precision.py results/half_precision

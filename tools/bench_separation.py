@@ -13,7 +13,6 @@ Authors
 
 import json
 import pathlib
-import statistics
 import subprocess
 import sys
 import time
@@ -187,6 +186,14 @@ def measure_memory(run, work, seconds, *options):
     return peaks[1] - peaks[0], time.perf_counter() - start
 
 
+def training_of(run):
+    """The command of a training, without folders."""
+    from card_facts import first_start
+
+    words = first_start(run).get("command", "unknown").split()
+    return " ".join(w for w in words if not w.split("=")[0].endswith("_folder"))
+
+
 def untrained_run(folder):
     """The output folder of a network of the default size that learnt nothing."""
     sys.path.insert(0, str(ROOT / "tests"))
@@ -231,7 +238,7 @@ def main(run, corpus, work_folder, output_folder):
         "memory_large": measure_memory(large, work, LARGE_SECONDS),
         "window_seconds": separation.windows.window / separation.sample_rate,
         "overlap_seconds": separation.windows.overlap / separation.sample_rate,
-        "validation": statistics.mean(table["pieces_oracle_db"]),
+        "training": training_of(pathlib.Path(run)),
     }
     figures["commit"], figures["machine"] = where()
     output = pathlib.Path(output_folder)

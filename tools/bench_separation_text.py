@@ -70,6 +70,7 @@ def to_markdown(table, figures, hours, large_seconds):
         f"{memory:.2f} GiB beyond its peak for one second, {seconds:.0f} s. On "
         f"{large_seconds / 60:g} minutes, default size: {memory_large:.2f} GiB, "
         f"{seconds_large:.0f} s.\n\n"
+        f"The trained network: `{figures['training']}`.\n\n"
         f"`tools/bench_separation.py` at commit {figures['commit']}: "
         f"{figures['machine']}.\n"
     )
