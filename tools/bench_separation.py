@@ -13,6 +13,7 @@ Authors
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -32,12 +33,12 @@ ACTIVE = 0.1  # of a speaker's RMS over the recording; quieter is a pause
 HOURS = 2
 LARGE_SECONDS = 600
 SCRIPT = ROOT / "recipes/PolSESS/separation/separate_file.py"
-# Prints the peak of a process, in KiB, and with what it exits.
+# Prints the peak of a process in KiB: that of resource begins with the parent's.
 PEAK = (
-    "import os, resource, runpy, sys; sys.argv = sys.argv[1:]\n"
+    "import os, re, runpy, sys; sys.argv = sys.argv[1:]\n"
     "sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
     "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    "finally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    "finally: print(re.search('VmHWM.*', open('/proc/self/status').read())[0])"
 )
 
 
@@ -166,8 +167,8 @@ def measure_time(separation, mixture):
     return [list(column) for column in zip(*rows[1:])]
 
 
-def measure_memory(run, work, seconds, *options):
-    """Peak beyond that of a recording of one second, in GiB, and seconds."""
+def measure_memory(run, work, seconds):
+    """The peak beyond that of a recording of one second, in GiB."""
     peaks = []
     for length in (1, seconds):
         path = work / f"{length}.wav"
@@ -175,15 +176,14 @@ def measure_memory(run, work, seconds, *options):
             generator = np.random.default_rng(0)
             for _ in range(length):
                 file.write(0.1 * generator.standard_normal(8000))
-        start = time.perf_counter()
         command = [sys.executable, "-c", PEAK, SCRIPT, run, path, "--overwrite"]
-        command += ["--output_folder", work / "separated", *options]
+        command += ["--output_folder", work / "separated"]
         done = subprocess.run(
-            command, check=True, capture_output=True, text=True
+            command, check=True, stdout=subprocess.PIPE, text=True
         )
-        peaks.append(int(done.stdout.split("peak ")[1]) / 2**20)
+        peaks.append(int(re.search(r"VmHWM:\s+(\d+)", done.stdout)[1]) / 2**20)
         path.unlink()
-    return peaks[1] - peaks[0], time.perf_counter() - start
+    return peaks[1] - peaks[0]
 
 
 def training_of(run):

@@ -62,14 +62,12 @@ def to_markdown(table, figures, hours, large_seconds):
     ):
         cells = [spread(values) for values in figures[key]]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    memory, seconds = figures["memory_trained"]
-    memory_large, seconds_large = figures["memory_large"]
     lines.append(
         "\nSixty seconds, in turn, median (range) of the rounds.\n\n"
-        f"`separate_file.py` on {hours:g} hours of noise, trained network: "
-        f"{memory:.2f} GiB beyond its peak for one second, {seconds:.0f} s. On "
-        f"{large_seconds / 60:g} minutes, default size: {memory_large:.2f} GiB, "
-        f"{seconds_large:.0f} s.\n\n"
+        f"The peak of `separate_file.py` beyond that for one second of noise: "
+        f"{figures['memory_trained']:.3f} GiB for {hours:g} hours of it, trained "
+        f"network; {figures['memory_large']:.3f} GiB for "
+        f"{large_seconds / 60:g} minutes, default size.\n\n"
         f"The trained network: `{figures['training']}`.\n\n"
         f"`tools/bench_separation.py` at commit {figures['commit']}: "
         f"{figures['machine']}.\n"
