@@ -186,14 +186,6 @@ def measure_memory(run, work, seconds):
     return peaks[1] - peaks[0]
 
 
-def training_of(run):
-    """The command of a training, without folders."""
-    from card_facts import first_start
-
-    words = first_start(run).get("command", "unknown").split()
-    return " ".join(w for w in words if not w.split("=")[0].endswith("_folder"))
-
-
 def untrained_run(folder):
     """The output folder of a network of the default size that learnt nothing."""
     sys.path.insert(0, str(ROOT / "tests"))
@@ -219,7 +211,7 @@ def main(run, corpus, work_folder, output_folder):
     output_folder : str
         For the figures.
     """
-    from bench_separation_text import to_markdown
+    from bench_separation_text import to_markdown, training_of
     from separation import Separation
 
     work = pathlib.Path(work_folder).absolute() / "separation"

@@ -75,6 +75,25 @@ def to_markdown(table, figures, hours, large_seconds):
     return "\n".join(lines)
 
 
+def training_of(run):
+    """The command of a training, without folders.
+
+    Arguments
+    ---------
+    run : Path
+        Its output folder.
+
+    Returns
+    -------
+    str
+        As it was recorded.
+    """
+    from card_facts import first_start
+
+    words = first_start(run).get("command", "unknown").split()
+    return " ".join(w for w in words if not w.split("=")[0].endswith("_folder"))
+
+
 def spread(values):
     """Median and range.
 
