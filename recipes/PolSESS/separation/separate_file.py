@@ -132,8 +132,8 @@ def streamed(separation, block_ms):
         """What comes out of the stream, part by part."""
         for block in blocks:
             for part in block.split(size):
-                yield stream.push(part)
-        yield stream.flush()
+                yield stream.push(part).cpu()
+        yield stream.flush().cpu()
 
     return lambda blocks: in_pairs(run, blocks)
 
