@@ -203,8 +203,8 @@ def separate_all(separation, plan, options):
         except ValueError as error:
             failures.append(str(error))
     total = sum(recording.length for recording in recordings)
-    scale = 1 / separation.sample_rate
-    with tqdm(total=total, unit="s", unit_scale=scale) as progress:
+    bar = "{l_bar}{bar}| {elapsed}, {remaining} left"
+    with tqdm(total=total, bar_format=bar) as progress:
         for recording in recordings:
             if recording.changes:
                 changes = ", ".join(recording.changes)
