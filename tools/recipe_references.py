@@ -15,7 +15,7 @@ from pathlib import Path
 from recipe_rules import FILE_COLUMNS, RECIPE, TABLE, files_of, rows_of
 
 SEPARATION = f"{RECIPE}/separation"
-FILE_NAME = re.compile(r"[\w*./-]+\.(py|yaml|txt|csv|html|md)")
+FILE_NAME = re.compile(r"[\w*./-]+\.(py|yaml|txt|csv|html|jinja|md)")
 # What runs write, and files of users.
 WRITTEN = re.compile(r"CKPT|hyperparams|my_module|/")
 
