@@ -4,6 +4,7 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import json
 import statistics
 
 
@@ -76,7 +77,7 @@ def to_markdown(table, figures, hours, large_seconds):
 
 
 def training_of(run):
-    """The command of a training, without folders.
+    """The command with which a training ended, without folders.
 
     Arguments
     ---------
@@ -88,9 +89,11 @@ def training_of(run):
     str
         As it was recorded.
     """
-    from card_facts import first_start
-
-    words = first_start(run).get("command", "unknown").split()
+    starts = sorted((run / "record").glob("start-*.json"))
+    if not starts:
+        return "unknown"
+    start = json.loads(starts[-1].read_text(encoding="utf-8"))
+    words = start["command"].split()
     return " ".join(w for w in words if not w.split("=")[0].endswith("_folder"))
 
 
