@@ -4,7 +4,6 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import json
 import statistics
 
 
@@ -89,11 +88,10 @@ def training_of(run):
     str
         As it was recorded.
     """
-    starts = sorted((run / "record").glob("start-*.json"))
-    if not starts:
-        return "unknown"
-    start = json.loads(starts[-1].read_text(encoding="utf-8"))
-    words = start["command"].split()
+    from record import recorded_starts
+
+    starts = recorded_starts(run)
+    words = starts[-1]["command"].split() if starts else ["unknown"]
     return " ".join(w for w in words if not w.split("=")[0].endswith("_folder"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from facts import TASK_NAMES
 from mmipc import source_names
+from record import RECORD, recorded_starts
 
 SIMULATED = "corpus.json"  # which simulate/make_corpus.py leaves in its corpora
 
@@ -27,7 +28,7 @@ def run_folder(model):
         The folder.
     """
     folder = model.hyperparams.parent
-    return folder.parent if folder.name == "record" else folder
+    return folder.parent if folder.name == RECORD else folder
 
 
 def settings_of(model):
@@ -66,25 +67,6 @@ def trained_variants(model):
     return f"the variants {', '.join(variants)}" if variants else "variants"
 
 
-def first_start(run):
-    """What was recorded when a training began.
-
-    Arguments
-    ---------
-    run : Path
-        Its output folder.
-
-    Returns
-    -------
-    dict
-        See ``record.record_run``; empty if nothing was.
-    """
-    starts = sorted((run / "record").glob("start-*.json"))
-    if not starts:
-        return {}
-    return json.loads(starts[0].read_text(encoding="utf-8"))
-
-
 def data_text(run, model):
     """On which corpus a model was trained: a simulated one is called so.
 
@@ -102,7 +84,8 @@ def data_text(run, model):
     """
     folders = model.settings.get("data_folder")
     folders = folders if isinstance(folders, list) else [folders]
-    base = Path(first_start(run).get("folder", ""))
+    starts = recorded_starts(run)
+    base = Path(starts[0]["folder"] if starts else "")
     texts = []
     for folder in filter(None, folders):
         path = base / Path(folder).expanduser()
@@ -182,8 +165,9 @@ def facts_of(run, model):
         "Learning rate": f"{settings.get('lr')}",
         "Seed": f"{settings.get('seed')}",
     }
-    start = first_start(run)
-    if start:
+    starts = recorded_starts(run)
+    if starts:
+        start = starts[0]
         packages = start["packages"]
         versions = [f"{n} {packages[n]}" for n in ("torch", "speechbrain")]
         facts["Command"] = f"`{start['command']}`"

@@ -86,9 +86,7 @@ def scores_of(model, untested):
     path = run / "test_scores.csv"
     try:
         scores = read_scores(str(run))
-        with open(model.checkpoint / "CKPT.yaml", encoding="utf-8") as file:
-            saved = yaml.safe_load(file)["unixtime"]
-        if path.stat().st_mtime < saved:
+        if path.stat().st_mtime < model.meta.get("unixtime", 0):
             raise ValueError(
                 f"{path} is older than the model: test it again (train.py ... "
                 "--test_only)"

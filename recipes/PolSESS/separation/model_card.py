@@ -7,12 +7,10 @@ Authors
 from pathlib import Path
 
 import jinja2
-import yaml
 from card_facts import data_text, facts_of, run_folder, trained_variants
 from facts import TASK_NAMES
-from mmipc import TASKS, num_outputs
+from mmipc import num_outputs
 from runs import variants_of_test
-from separation import Separation
 from tables import cells, summarise, to_markdown
 
 HEARS = {
@@ -67,7 +65,6 @@ def model_card(model, scores, licence, onnx):
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    separation = Separation(model.separator, model.sample_rate, TASKS)
     return environment.get_template("card.jinja").render(
         licence=licence,
         name=f"Conv-TasNet on PolSESS, {model.task}",
@@ -76,7 +73,7 @@ def model_card(model, scores, licence, onnx):
         hears=HEARS[model.task],
         estimates=ESTIMATES[model.task],
         sample_rate=model.sample_rate,
-        min_samples=separation.min_samples,
+        min_samples=model.separator.min_samples,
         onnx=onnx,
         scores=values,
         table=table,
@@ -119,10 +116,7 @@ def best_text(model):
     str
         A sentence.
     """
-    path = model.checkpoint / "CKPT.yaml"
-    if not path.is_file():
-        return ""
-    meta = yaml.safe_load(path.read_text(encoding="utf-8"))
+    meta = model.meta
     if "si_sdri" not in meta:
         return ""
     return (

@@ -78,6 +78,30 @@ def record_run(hparams, hparams_file, overrides, arguments, device):
     return path
 
 
+def recorded_starts(output_folder):
+    """What ``record_run`` wrote at each start of a run, the first one first.
+
+    Arguments
+    ---------
+    output_folder : str or Path
+        Of the run.
+
+    Returns
+    -------
+    list of dict
+        Without records that are damaged; empty if nothing was recorded.
+    """
+    starts = []
+    for path in sorted((Path(output_folder) / RECORD).glob("start-*.json")):
+        try:
+            start = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        if isinstance(start, dict):
+            starts.append(start)
+    return starts
+
+
 def installed_versions():
     """The versions of all packages.
 

@@ -110,13 +110,7 @@ class Separation:
     @property
     def min_samples(self):
         """Length of the shortest mixture that the network takes, in samples."""
-        encoder = getattr(self.separator, "encoder", None)
-        if encoder is None:
-            return 1
-        convolution = encoder.conv1d
-        frames = getattr(self.separator.masknet, "min_frames", 1)
-        stride = convolution.stride[0]
-        return convolution.kernel_size[0] + (frames - 1) * stride
+        return getattr(self.separator, "min_samples", 1)
 
     def __call__(self, mixture):
         """Separates a recording, or several.

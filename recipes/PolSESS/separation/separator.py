@@ -169,6 +169,13 @@ class Separator(torch.nn.Module):
         self.full_batch = 0
         stabilise_norms(self)
 
+    @property
+    def min_samples(self):
+        """Length of the shortest mixture that the network takes, in samples."""
+        convolution = self.encoder.conv1d
+        frames = getattr(self.masknet, "min_frames", 1)
+        return convolution.kernel_size[0] + (frames - 1) * convolution.stride[0]
+
     def compile_training(self, **options):
         """Compiles what training does; validation and test stay as they are.
 

@@ -8,7 +8,6 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,11 @@ import yaml
 from checkpoints import NETWORK, checkpoint_folder, load_weights
 from convtasnet import mask_network
 from mmipc import check_task, num_outputs
+from record import RECORD, recorded_starts
 from separator import Separator
 
 from speechbrain.lobes.models.dual_path import Decoder, Encoder
+from speechbrain.utils.checkpoints import METAFNAME
 
 HYPERPARAMS = "hyperparams.yaml"
 ADVICE = (
@@ -65,6 +66,14 @@ class Trained:
     sizes: dict
     checkpoint: Path
     hyperparams: Path
+
+    @property
+    def meta(self):
+        """What its checkpoint says of itself; empty for an export."""
+        path = self.checkpoint / METAFNAME
+        if not path.is_file():
+            return {}
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
 
     @property
     def sample_rate(self):
@@ -139,12 +148,8 @@ def _find_hyperparams(path, checkpoint):
     """The YAML with which a checkpoint was trained."""
     for folder in (path, checkpoint, *checkpoint.parents[:2]):
         # A start that was refused overwrites hyperparams.yaml, but not these.
-        for start in sorted(folder.glob("record/start-*.json"), reverse=True):
-            try:
-                record = json.loads(start.read_text(encoding="utf-8"))
-                found = start.with_name(Path(record["hyperparams"]).name)
-            except (ValueError, KeyError, TypeError):
-                continue
+        for start in reversed(recorded_starts(folder)):
+            found = folder / RECORD / Path(str(start.get("hyperparams"))).name
             if found.is_file():
                 return found
         if (folder / HYPERPARAMS).is_file():
