@@ -213,6 +213,23 @@ def test_half_precision_is_finite_and_near_float32(dtype, signal):
     assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_16_bits_are_rounded_once_with_and_without_instructions(
+    dtype, monkeypatch
+):
+    first = torch.randn(2, 7, 300).to(dtype)
+    second = torch.randn(2, 300, 5).to(dtype)
+    exact = first.double() @ second.double()
+    allowed = torch.finfo(dtype).eps * exact.abs() + 1e-3  # float32's sums
+    for is_emulated in (True, False):
+        monkeypatch.setattr(block_functions, "HALF_IS_EMULATED", is_emulated)
+        out = torch.empty(2, 7, 5, dtype=dtype)
+        found = block_functions.matrices(first, second, out)
+        assert found.dtype == dtype and found.data_ptr() == out.data_ptr()
+        assert ((found.double() - exact).abs() <= allowed).all()
+        assert torch.equal(found, block_functions.matrices(first, second))
+
+
 def test_a_second_gradient_is_an_error_and_threads_do_not_share_memory():
     fast, _ = pair(C=1)
     features = torch.randn(1, 32, 50, requires_grad=True)

@@ -22,7 +22,7 @@ Authors
 
 import torch
 import torch.nn.functional as F
-from block_functions import normalised
+from block_functions import normalised, product
 from temporal_block import ALIGNMENT, TemporalBlock, plain_block
 
 from speechbrain.lobes.models import conv_tasnet
@@ -206,7 +206,7 @@ def block_parameters(layers):
 
 def _convolved(layer, signal):
     """What SpeechBrain's convolution of length 1 makes of a signal."""
-    return F.conv1d(signal, layer.conv.weight.to(signal.dtype))
+    return product(layer.conv.weight.squeeze(-1).to(signal.dtype), signal)
 
 
 def _affine(norm):

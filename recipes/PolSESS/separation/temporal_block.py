@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from block_functions import (
     buffer,
+    matrices,
     moments,
     moments_backward,
     normalised,
@@ -125,7 +126,7 @@ class TemporalBlock(torch.autograd.Function):
             before2 = before2.float()
             signal = prelu(before2, a2, "active")
             # The products of the signal less its mean, from those of the signal.
-            outer = torch.bmm(dy, signal.to(dtype).transpose(1, 2)).float()
+            outer = matrices(dy, signal.to(dtype).transpose(1, 2)).float()
             total = dy.sum(-1, keepdim=True, dtype=torch.float32)
             outer = (outer - total * mean2) * scale2
             dw2 = (outer * g2.t() + total * b2.t()).sum(0)
@@ -165,7 +166,7 @@ class TemporalBlock(torch.autograd.Function):
             )
             grad, da1 = prelu_backward(grad, before1, a1, "gradient")
             grad = grad.to(dtype)
-            dw1 = torch.bmm(grad, x.transpose(1, 2)).float().sum(0)
+            dw1 = matrices(grad, x.transpose(1, 2)).float().sum(0)
             dx = product(w1.t().to(dtype), grad).add_(dy)
         dg1, db1, dg2, db2 = (s.sum(0) for s in (dg1, db1, dg2, db2))
         return dx, None, None, None, dw1, da1, dg1, db1, dd, da2, dg2, db2, dw2
