@@ -230,6 +230,32 @@ def test_16_bits_are_rounded_once_with_and_without_instructions(
         assert torch.equal(found, block_functions.matrices(first, second))
 
 
+@pytest.mark.parametrize("mean", [0.0, 1.0, -30.0, 3e4])
+def test_moments_are_those_of_float64_however_large_the_mean(mean):
+    signal = mean + torch.randn(3, 8, 96)
+    signal[1] *= 1e-4  # an item does not decide for the others
+    signal[..., 90:] = 0
+    found = block_functions.moments(signal, 90)
+    exact = signal[..., :90].double()
+    expected = exact.mean((1, 2)), exact.std((1, 2), correction=0)
+    assert torch.allclose(found[0].flatten().double(), expected[0], rtol=1e-6)
+    deviation = (expected[1].square() + block_functions.EPS).rsqrt()
+    # What rounding the mean leaves of a spread of 1 around 30,000.
+    rtol = 1e-5 if abs(mean) < 1e4 else 1e-3
+    assert torch.allclose(found[1].flatten().double(), deviation, rtol=rtol)
+
+
+def test_products_in_parts_are_those_of_the_whole():
+    weight = torch.randn(6, 16)
+    signal = torch.randn(2, 16, 2 * block_functions.PART_FRAMES + 48)
+    expected = torch.einsum("oi,bit->bot", weight.double(), signal.double())
+    out = torch.empty(2, 6, signal.shape[-1])
+    for memory in (None, out):
+        found = block_functions.product_in_parts(weight, signal, memory)
+        assert torch.allclose(found.double(), expected, atol=1e-5)
+    assert torch.equal(out, found)
+
+
 def test_a_second_gradient_is_an_error_and_threads_do_not_share_memory():
     fast, _ = pair(C=1)
     features = torch.randn(1, 32, 50, requires_grad=True)

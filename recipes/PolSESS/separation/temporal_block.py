@@ -21,6 +21,7 @@ from block_functions import (
     prelu,
     prelu_backward,
     product,
+    product_in_parts,
     silence_end,
 )
 from depthwise import add_signal_backward, depthwise, taps_backward
@@ -81,7 +82,7 @@ class TemporalBlock(torch.autograd.Function):
             return None if keep else buffer("above", shape, like)
 
         with torch.autocast(x.device.type, enabled=False):
-            before1 = product(w1.to(x.dtype), x, out=memory(x.dtype))
+            before1 = product_in_parts(w1.to(x.dtype), x, memory(x.dtype))
             signal = prelu(before1, a1, "active")
             mean1, scale1 = moments(signal, frames)
             factor, summand = _affine(mean1, scale1, g1, b1)
@@ -93,7 +94,7 @@ class TemporalBlock(torch.autograd.Function):
             mean2, scale2 = moments(signal, frames)
             factor, summand = _affine(mean2, scale2, g2, b2)
             weight = (w2 * factor.transpose(1, 2)).to(x.dtype)
-            y = product(weight, signal.to(x.dtype))
+            y = product_in_parts(weight, signal.to(x.dtype))
             y = y.add_(x).add_(product(w2, summand).to(x.dtype))
         ctx.frames, ctx.dilation = frames, dilation
         ctx.save_for_backward(
@@ -126,7 +127,9 @@ class TemporalBlock(torch.autograd.Function):
             before2 = before2.float()
             signal = prelu(before2, a2, "active")
             # The products of the signal less its mean, from those of the signal.
-            outer = matrices(dy, signal.to(dtype).transpose(1, 2)).float()
+            # With the longer side first, a CPU's threads share it better.
+            outer = matrices(signal.to(dtype), dy.transpose(1, 2)).float()
+            outer = outer.transpose(1, 2)
             total = dy.sum(-1, keepdim=True, dtype=torch.float32)
             outer = (outer - total * mean2) * scale2
             dw2 = (outer * g2.t() + total * b2.t()).sum(0)
@@ -134,7 +137,7 @@ class TemporalBlock(torch.autograd.Function):
             db2 = product(w2.t(), total)
             memory = buffer("gradient", before2.shape, x)
             weight = (w2.t() * (g2 * scale2)).to(dtype)
-            grad = product(weight, dy, out=memory).float()
+            grad = product_in_parts(weight, dy, memory).float()
             factor, summand = moments_backward(
                 mean2, scale2, g2, dg2, db2, ctx.frames
             )
@@ -167,7 +170,7 @@ class TemporalBlock(torch.autograd.Function):
             grad, da1 = prelu_backward(grad, before1, a1, "gradient")
             grad = grad.to(dtype)
             dw1 = matrices(grad, x.transpose(1, 2)).float().sum(0)
-            dx = product(w1.t().to(dtype), grad).add_(dy)
+            dx = product_in_parts(w1.t().to(dtype), grad).add_(dy)
         dg1, db1, dg2, db2 = (s.sum(0) for s in (dg1, db1, dg2, db2))
         return dx, None, None, None, dw1, da1, dg1, db1, dd, da2, dg2, db2, dw2
 
