@@ -72,7 +72,12 @@ def parse_arguments(arguments):
     add("--systems", nargs="+", help="e.g. stock_fp32 ours_bf16_compiled")
     add("--skip_compile", action="store_true", help="leave out the compiled")
     add("--rounds", type=int, help="at most; 5 on a CPU, 20 on a GPU")
-    add("--case_seconds", type=float, default=120, help="then rounds end")
+    add(
+        "--case_seconds",
+        type=float,
+        default=120,
+        help="of rounds after the first",
+    )
     add("--step_limit", type=float, default=30, help="seconds of a step")
     add("--memory_limit_gib", type=float, default=math.inf)
     for letter, default in Size()._asdict().items():

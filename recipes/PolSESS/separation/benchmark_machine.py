@@ -12,6 +12,7 @@ import time
 
 import torch
 from benchmark_systems import PRECISIONS
+from block_functions import matrices
 
 GIB = 2**30
 SAFE_SHARE = 0.95  # of the free memory, which others take too
@@ -66,6 +67,9 @@ def _best(function, device):
 def measure_matrix_rate(size, frames, precision, device):
     """Operations a second of products like those of the network.
 
+    On a CPU without instructions for 16 bits they are made in float32, as by the
+    network, see ``block_functions.matrices``.
+
     Arguments
     ---------
     size : benchmark_work.Size
@@ -83,12 +87,12 @@ def measure_matrix_rate(size, frames, precision, device):
         Of the best product of [H, B] and [B, frames].
     """
     kind = {"dtype": PRECISIONS[precision], "device": device}
-    weight = torch.randn(size.H, size.B, **kind)
+    weight = torch.randn(1, size.H, size.B, **kind)
     rates = []
     for columns in frames:
-        signal = torch.randn(size.B, columns, **kind)
-        result = torch.empty(size.H, columns, **kind)
-        seconds = _best(lambda: torch.mm(weight, signal, out=result), device)
+        signal = torch.randn(1, size.B, columns, **kind)
+        result = torch.empty(1, size.H, columns, **kind)
+        seconds = _best(lambda: matrices(weight, signal, result), device)
         rates.append(2 * size.H * size.B * columns / seconds)
     return max(rates)
 

@@ -15,6 +15,7 @@ from benchmark_work import count_bytes, count_flop
 from mmipc import num_outputs
 
 LEAST_ROUNDS = 2  # where the time is over
+SLOW_SHARE = 0.5  # of a case's seconds: a step of more has one turn
 TURN_SECONDS = 0.1  # calls are repeated until a turn takes so long
 WARM_UP_SECONDS = 1.0
 MOST_CALLS = 20
@@ -59,20 +60,15 @@ def why_not(options, batch, memory, item_seconds):
 
 def warm_up(system, mixture, reference):
     """Calls of a training step and of a forward pass that make up a turn."""
-    short = system.device == "cpu" and not system.compiled
     calls = {}
     for kind in ("training", "inference"):
-        # Nothing on a CPU depends on the batch that takes long to set up.
-        items = 1 if short else len(mixture)
-        data = mixture[:items], reference[:items]
-        step = step_of(system, kind, *data)
+        step = step_of(system, kind, mixture, reference)
         spent = [time_calls(step, system.device)]
         while len(spent) < MOST_CALLS and (
             sum(spent) < WARM_UP_SECONDS or system.compiled and len(spent) < 3
         ):
             spent.append(time_calls(step, system.device))
-        call = spent[-1] * len(mixture) / items
-        calls[kind] = min(MOST_CALLS, math.ceil(TURN_SECONDS / call))
+        calls[kind] = min(MOST_CALLS, math.ceil(TURN_SECONDS / spent[-1]))
     return calls
 
 
@@ -83,19 +79,17 @@ def step_of(system, kind, mixture, reference):
     return lambda: system.infer(mixture)
 
 
-def take_turns(options, systems, mixture, reference, end):
-    """Rounds in which each system has its turn.
+def take_turns(options, systems, mixture, reference):
+    """Rounds in which each system has its turn, a slow one in the first alone.
 
     Arguments
     ---------
     options : argparse.Namespace
-        Device and number of rounds.
+        Device, number of rounds and seconds after which no further one begins.
     systems : dict
         Name -> (system, calls of a turn).
     mixture, reference : torch.Tensor
         What is estimated, and from what.
-    end : float
-        When no further round begins, by time.perf_counter.
 
     Returns
     -------
@@ -103,17 +97,21 @@ def take_turns(options, systems, mixture, reference, end):
         Name -> training and inference, the seconds of each round.
     """
     seconds = {name: {"training": [], "inference": []} for name in systems}
+    names = list(systems)
     for number in range(options.rounds):
+        if number == 1:
+            most = SLOW_SHARE * options.case_seconds
+            names = [n for n in names if seconds[n]["training"][0] <= most]
+            end = time.perf_counter() + options.case_seconds
         if number >= LEAST_ROUNDS and time.perf_counter() > end:
             break
-        names = list(systems)
         shift = number % max(1, len(names))
         for name in names[shift:] + names[:shift]:
             system, calls = systems[name]
             for kind, spent in seconds[name].items():
                 step = step_of(system, kind, mixture, reference)
                 spent.append(time_calls(step, options.device, calls[kind]))
-        print({n: s["training"][-1] for n, s in seconds.items()}, flush=True)
+        print({n: seconds[n]["training"][-1] for n in names}, flush=True)
     return seconds
 
 
@@ -138,7 +136,6 @@ def run_case(options, task, batch, memory, item_seconds):
     dict
         task, outputs, batch, and systems: name -> figures or problem.
     """
-    end = time.perf_counter() + options.case_seconds
     outputs = num_outputs(task)
     torch.compiler.reset()  # which compiles anew only a few times otherwise
     data = make_batch(batch, options.samples, outputs, options.device)
@@ -157,7 +154,7 @@ def run_case(options, task, batch, memory, item_seconds):
                 problem = reason(error, name)
         found[name] = {"problem": problem}
         print(task, batch, name, problem, flush=True)
-    for name, seconds in take_turns(options, systems, *data, end).items():
+    for name, seconds in take_turns(options, systems, *data).items():
         found[name].update(seconds)
         item_seconds[name] = statistics.median(seconds["training"]) / batch
     return {"task": task, "outputs": outputs, "batch": batch, "systems": found}

@@ -248,7 +248,8 @@ not counted. The last column contains compiling, where it is.
 """
 METHOD = """\
 All systems of a task and batch size take turns after a warm-up; rounds: \
-{rounds}; ratios are taken within a round. A turn repeats calls up to 0.1 s. The \
+{rounds}, one for a system too slow for more; ratios are taken within a round. A \
+turn repeats calls up to 0.1 s. The \
 floor of the products is the FLOP of all convolutions of a system over the \
 machine's rate, the best of products of [H, B] and [B, frames] in the same run \
 (GFLOP/s: {products}; in fp32 a GPU may use TF32, as in training); *reached* is \
