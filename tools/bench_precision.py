@@ -7,7 +7,7 @@ other: seed by seed, the precisions in turn. What counts is the best validation
 SI-SDRi, in which networks are run in fp32, and its difference within a seed. A
 training that is complete in the work folder is not repeated: delete the folder
 when the code has changed. Sizes are options, see --help; their defaults are
-those of the demo on a GPU, and smaller on a CPU.
+those of the demo.
 
 Authors
  * The PolSESS recipe team 2026
@@ -31,10 +31,7 @@ from speechbrain.utils.checkpoints import CKPT_PREFIX
 
 RECIPE = ROOT / "recipes/PolSESS"
 YAML = "hparams/convtasnet_demo.yaml"
-SIZES = {
-    "cuda": {"n_train": 1000, "n_val": 40, "n_test": 60, "epochs": 10},
-    "cpu": {"n_train": 100, "n_val": 40, "n_test": 4, "epochs": 2},
-}
+SIZES = {"n_train": 1000, "n_val": 40, "n_test": 60, "epochs": 10}
 SEEDS = (1234, 1235, 1236)
 CORPUS_SEED = 1234
 LAST_FILE = "test_summary.md"  # where it stands, a training is complete
@@ -180,7 +177,7 @@ def options_of(arguments):
     add = parser.add_argument
     add("work_folder", type=pathlib.Path, help="for corpus and trainings")
     add("output_folder", type=pathlib.Path, help="for the figures")
-    for name, value in SIZES[device].items():
+    for name, value in SIZES.items():
         add(f"--{name}", type=int, default=value, help=f"default {value}")
     add("--seeds", type=int, nargs="+", default=SEEDS)
     # SpeechBrain refuses fp16 on a CPU.
@@ -199,7 +196,7 @@ def main(arguments):
         Of the command line.
     """
     options = options_of(arguments)
-    sizes = {name: getattr(options, name) for name in SIZES["cpu"]}
+    sizes = {name: getattr(options, name) for name in SIZES}
     work = pathlib.Path(os.path.abspath(options.work_folder))
     table = measure(work, sizes, options.seeds, options.precisions)
     output = options.output_folder
