@@ -111,13 +111,12 @@ def make_cold(folder):
 
 def batches(hparams, dataset):
     """The batches of an epoch, made by this process without a data loader."""
-    from speechbrain.dataio.batch import PaddedBatch
-
-    order = list(hparams["train_loader_kwargs"]["sampler"])
+    options = hparams["train_loader_kwargs"]
+    order = list(options["sampler"])
     size = hparams["batch_size"]
     for start in range(0, len(order), size):
         items = [dataset[index] for index in order[start : start + size]]
-        yield PaddedBatch(items)
+        yield options["collate_fn"](items)
 
 
 def loader(hparams, dataset, workers):

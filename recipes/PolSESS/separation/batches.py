@@ -1,0 +1,64 @@
+"""Batches that cost a data loader's worker little to hand over.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import torch
+
+from speechbrain.dataio.batch import PaddedBatch, PaddedData
+
+
+class JoinedBatch(PaddedBatch):
+    """A PaddedBatch whose tensors travel between processes as one.
+
+    A worker opens a connection for every tensor that it hands over, which takes
+    as long as making an item of 4 s. What arrives is equal; its tensors share one
+    piece of memory, without overlap.
+
+    Arguments
+    ---------
+    *arguments : tuple
+        As of PaddedBatch.
+    **options : dict
+        As of PaddedBatch.
+
+    Example
+    -------
+    >>> import copy
+    >>> batch = JoinedBatch(
+    ...     [{"signal": torch.ones(2)}, {"signal": torch.ones(4)}]
+    ... )
+    >>> arrived = copy.copy(
+    ...     batch
+    ... )  # by the same two methods as in a data loader
+    >>> arrived.signal.data
+    tensor([[1., 1., 0., 0.],
+            [1., 1., 1., 1.]])
+    >>> arrived.signal.lengths
+    tensor([0.5000, 1.0000])
+    """
+
+    def __getstate__(self):
+        """All as it is, but one tensor and its pieces' shapes for PaddedData."""
+        state = dict(vars(self))
+        padded = {k: v for k, v in state.items() if isinstance(v, PaddedData)}
+        tensors = [tensor for pair in padded.values() for tensor in pair]
+        if len({tensor.dtype for tensor in tensors}) != 1:
+            return state, None, None  # one tensor has one type
+        shapes = {k: [t.shape for t in pair] for k, pair in padded.items()}
+        joined = torch.cat([tensor.flatten() for tensor in tensors])
+        rest = {k: v for k, v in state.items() if k not in padded}
+        return rest, shapes, joined
+
+    def __setstate__(self, parts):
+        """Takes what ``__getstate__`` returned."""
+        state, shapes, joined = parts
+        vars(self).update(state)
+        if shapes is None:
+            return
+        sizes = [s.numel() for pair in shapes.values() for s in pair]
+        pieces = iter(joined.split(sizes))
+        for key, pair in shapes.items():
+            tensors = [next(pieces).view(shape) for shape in pair]
+            setattr(self, key, PaddedData(*tensors))
