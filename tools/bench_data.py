@@ -109,6 +109,12 @@ def make_cold(folder):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def make_warm(folder):
+    """Reads all files of a folder, so that the system keeps their content."""
+    for path in folder.rglob("*.wav"):
+        path.read_bytes()
+
+
 def batches(hparams, dataset):
     """The batches of an epoch, made by this process without a data loader."""
     options = hparams["train_loader_kwargs"]
@@ -159,6 +165,8 @@ def measure(work_folder):
     for number in range(ROUNDS + 1):
         for (task, way), of_way in pipelines.items():
             folder = work_folder / "packed" if way == "packed" else corpus
+            # An epoch reads some of the files, the next one others.
+            make_warm(folder)
             cases = [("warm", None)]
             if way != "audio_io":
                 cases += [("warm", workers) for workers in WORKERS]
