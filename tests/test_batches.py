@@ -5,10 +5,11 @@ from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
-from batches import JoinedBatch
+from batches import JoinedBatch, pad_right
 from torch.multiprocessing import reductions
 
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.data_utils import batch_pad_right
 
 SOURCES = [torch.randn(n, 2) for n in (5, 9, 7)]
 ITEMS = [
@@ -39,6 +40,19 @@ def test_a_worker_hands_over_what_speechbrains_batch_holds():
         moved = batch.to("cpu", torch.float64)
         assert moved.mix_sig.data.dtype == torch.float64
         assert [value for value in batch][0] == batch.id
+
+
+@pytest.mark.parametrize("lengths", [(4,), (4, 4, 4), (4, 6), (3, 0)])
+def test_tensors_are_padded_as_by_speechbrain(lengths):
+    tensors = [torch.randn(length, 2) for length in lengths]
+    found, expected = pad_right(tensors), batch_pad_right(tensors)
+    for one, other in zip(found, expected):
+        assert torch.equal(one, other) and one.dtype == other.dtype
+
+
+def test_what_cannot_be_padded_is_an_error_as_with_speechbrain():
+    with pytest.raises(OSError, match="except for the first"):
+        pad_right([torch.ones(3, 1), torch.ones(3, 2)])
 
 
 def test_its_signals_are_one_tensor_on_the_way(monkeypatch):

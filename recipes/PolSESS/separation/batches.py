@@ -7,6 +7,33 @@ Authors
 import torch
 
 from speechbrain.dataio.batch import PaddedBatch, PaddedData
+from speechbrain.utils.data_utils import batch_pad_right
+
+
+def pad_right(tensors):
+    """``batch_pad_right``, in half the time where nothing is to be padded.
+
+    Arguments
+    ---------
+    tensors : list of torch.Tensor
+        [time, ...] each.
+
+    Returns
+    -------
+    tensor : torch.Tensor
+        [batch, time, ...]
+    lengths : torch.Tensor
+        Of each one, as a share of the longest, [batch].
+
+    Example
+    -------
+    >>> pad_right([torch.ones(2), torch.ones(2)])
+    (tensor([[1., 1.],
+            [1., 1.]]), tensor([1., 1.]))
+    """
+    if any(t.shape != tensors[0].shape or t.ndim == 0 for t in tensors):
+        return batch_pad_right(tensors)
+    return torch.stack(tensors), torch.ones(len(tensors))
 
 
 class JoinedBatch(PaddedBatch):
@@ -18,10 +45,12 @@ class JoinedBatch(PaddedBatch):
 
     Arguments
     ---------
-    *arguments : tuple
-        As of PaddedBatch.
+    examples : list of dict
+        See PaddedBatch.
+    padding_func : callable
+        See PaddedBatch.
     **options : dict
-        As of PaddedBatch.
+        See PaddedBatch.
 
     Example
     -------
@@ -38,6 +67,9 @@ class JoinedBatch(PaddedBatch):
     >>> arrived.signal.lengths
     tensor([0.5000, 1.0000])
     """
+
+    def __init__(self, examples, padding_func=pad_right, **options):
+        super().__init__(examples, padding_func=padding_func, **options)
 
     def __getstate__(self):
         """All as it is, but one tensor and its pieces' shapes for PaddedData."""
