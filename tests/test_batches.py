@@ -50,6 +50,12 @@ def test_tensors_are_padded_as_by_speechbrain(lengths):
         assert torch.equal(one, other) and one.dtype == other.dtype
 
 
+def test_options_of_padding_are_those_of_speechbrain():
+    items = [{"a": torch.ones(2)}, {"a": torch.ones(3)}]
+    batch = JoinedBatch(items, padding_kwargs={"value": -1.0})
+    assert batch.a.data.tolist() == [[1, 1, -1], [1, 1, 1]]
+
+
 def test_what_cannot_be_padded_is_an_error_as_with_speechbrain():
     with pytest.raises(OSError, match="except for the first"):
         pad_right([torch.ones(3, 1), torch.ones(3, 2)])

@@ -125,7 +125,8 @@ def test_options_of_data_loaders_suit_one_another(kwargs, overrides, prefetch):
     hparams = hparams_of(**overrides)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        loader = make_dataloader([1, 2, 3], **hparams[kwargs])
+        items = [{"id": str(number)} for number in range(3)]
+        loader = make_dataloader(items, **hparams[kwargs])
         assert len(list(loader)) == len(loader) > 0
     assert loader.prefetch_factor == prefetch
     is_pinned = torch.cuda.is_available() and hparams["pin_memory"]

@@ -171,7 +171,7 @@ def measure(work, sizes, seeds, precisions):
 
 
 def options_of(arguments):
-    """The options of the command line, defaults after the device."""
+    """The options of the command line; the precisions are those of the device."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument

@@ -10,13 +10,15 @@ from speechbrain.dataio.batch import PaddedBatch, PaddedData
 from speechbrain.utils.data_utils import batch_pad_right
 
 
-def pad_right(tensors):
+def pad_right(tensors, **options):
     """``batch_pad_right``, in half the time where nothing is to be padded.
 
     Arguments
     ---------
     tensors : list of torch.Tensor
         [time, ...] each.
+    **options : dict
+        How ``batch_pad_right`` pads.
 
     Returns
     -------
@@ -32,16 +34,16 @@ def pad_right(tensors):
             [1., 1.]]), tensor([1., 1.]))
     """
     if any(t.shape != tensors[0].shape or t.ndim == 0 for t in tensors):
-        return batch_pad_right(tensors)
+        return batch_pad_right(tensors, **options)
     return torch.stack(tensors), torch.ones(len(tensors))
 
 
 class JoinedBatch(PaddedBatch):
-    """A PaddedBatch whose tensors travel between processes as one.
+    """A PaddedBatch whose padded tensors travel between processes as one.
 
     A worker opens a connection for every tensor that it hands over, which takes
     as long as making an item of 4 s. What arrives is equal; its tensors share one
-    piece of memory, without overlap.
+    piece of memory, without overlap. Tensors of several types travel one by one.
 
     Arguments
     ---------
@@ -72,7 +74,7 @@ class JoinedBatch(PaddedBatch):
         super().__init__(examples, padding_func=padding_func, **options)
 
     def __getstate__(self):
-        """All as it is, but one tensor and its pieces' shapes for PaddedData."""
+        """What is not padded, the padded tensors' shapes, and these as one."""
         state = dict(vars(self))
         padded = {k: v for k, v in state.items() if isinstance(v, PaddedData)}
         tensors = [tensor for pair in padded.values() for tensor in pair]

@@ -102,6 +102,8 @@ def take_turns(options, systems, mixture, reference):
         if number == 1:
             most = SLOW_SHARE * options.case_seconds
             names = [n for n in names if seconds[n]["training"][0] <= most]
+            if not names:
+                break
             end = time.perf_counter() + options.case_seconds
         if number >= LEAST_ROUNDS and time.perf_counter() > end:
             break

@@ -199,7 +199,7 @@ def to_markdown(result):
     bandwidth = rates.pop("bandwidth") / 1e9
     products = ", ".join(f"{r / 1e9:.0f} in {n}" for n, r in rates.items())
     rounds = {
-        str(len(found["training"]))
+        len(found["training"])
         for case in result["cases"]
         for found in case["systems"].values()
         if "training" in found
@@ -219,7 +219,12 @@ def to_markdown(result):
             *memory_table(result),
             "\n## How it was measured\n",
             METHOD.format(
-                rounds=" to ".join(sorted(rounds, key=int)) or "no",
+                rounds=" to ".join(
+                    str(n)
+                    for n in sorted(
+                        {min(rounds, default=0), max(rounds, default=0)}
+                    )
+                ),
                 products=products,
                 bandwidth=f"{bandwidth:.1f}",
             ),
@@ -248,11 +253,13 @@ not counted. The last column contains compiling, where it is.
 """
 METHOD = """\
 All systems of a task and batch size take turns after a warm-up; rounds: \
-{rounds}, one for a system too slow for more; ratios are taken within a round. A \
-turn repeats calls up to 0.1 s. The \
+{rounds}; a system too slow for more has one, and its range is that single turn. \
+Ratios are taken within a round. A turn repeats calls up to 0.1 s. The \
 floor of the products is the FLOP of all convolutions of a system over the \
 machine's rate, the best of products of [H, B] and [B, frames] in the same run \
-(GFLOP/s: {products}; in fp32 a GPU may use TF32, as in training); *reached* is \
+(GFLOP/s: {products}; in fp32 a GPU may use TF32, as in training; on a CPU \
+without instructions for 16 bits they are made in fp32, and converting counts as \
+a part of them); *reached* is \
 its share of the median. The floor of the memory is the least traffic over the \
 bandwidth of a large copy, read and written ({bandwidth} GB/s): each block \
 reads its input and writes its result, and what enters its two normalisations \

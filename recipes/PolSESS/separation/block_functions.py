@@ -16,13 +16,15 @@ import torch
 import torch.nn.functional as F
 
 EPS = 1e-8  # that of SpeechBrain
-# oneDNN knows 16 bits from AVX-512 on, elsewhere they are computed one by one.
-HALF_IS_EMULATED = not torch.backends.cpu.get_cpu_capability().startswith(
+# On x86, oneDNN has fast products in bfloat16 from AVX-512 on; without them torch
+# computes one by one. In float16 only the latest CPUs have them.
+BF16_IS_EMULATED = not torch.backends.cpu.get_cpu_capability().startswith(
     "AVX512"
 )
 
 PART_FRAMES = 1008  # a multiple of 16, so that parts are aligned too
-# Below this share of a squared mean, a variance is not a difference of sums.
+# A variance below this share of the squared mean is computed from differences:
+# as a difference of sums it would lose digits.
 LEAST_SHARE = 0.1
 
 _buffers = threading.local()
@@ -91,11 +93,12 @@ def product_in_parts(weight, signal, out=None):
 
 
 def matrices(first, second, out=None):
-    """Products of matrices of one precision; sums are in float32 at least.
+    """Products of matrices of one precision.
 
     On a CPU that has no instructions for 16 bits, torch takes 10 to 50 times as
     long for them as for float32. There factors are converted, which is exact, and
-    results rounded, as instructions for 16 bits do.
+    results rounded, as instructions for 16 bits do. Where autograd keeps the
+    factors, it keeps the converted ones, of twice the size.
 
     Arguments
     ---------
@@ -116,8 +119,12 @@ def matrices(first, second, out=None):
     >>> matrices(row, column).item()
     258.0
     """
-    is_half = first.dtype in (torch.float16, torch.bfloat16)
-    if not (is_half and first.device.type == "cpu" and HALF_IS_EMULATED):
+    is_emulated = first.device.type == "cpu" and (
+        first.dtype == torch.float16
+        or first.dtype == torch.bfloat16
+        and BF16_IS_EMULATED
+    )
+    if not is_emulated:
         return torch.bmm(first, second, out=out)
     result = torch.bmm(first.float(), second.float())
     return result.to(first.dtype) if out is None else out.copy_(result)
@@ -186,8 +193,13 @@ def moments(signal, frames):
     mean = signal.sum((1, 2), keepdim=True) / count
     if signal.device.type == "cpu":
         # One reading less of the signal, and two writings.
-        power = torch.linalg.vector_norm(signal, dim=-1, keepdim=True).square_()
-        variance = power.sum(1, keepdim=True) / count - mean.square()
+        # In parts, since the sum of a norm loses digits with its length.
+        parts = signal.split(PART_FRAMES, -1)
+        norms = torch.cat(
+            [torch.linalg.vector_norm(part, dim=-1) for part in parts], 1
+        )
+        power = norms.square_().sum(1).reshape(mean.shape)
+        variance = power / count - mean.square()
         if (variance > LEAST_SHARE * mean.square()).all():
             return mean, (variance + EPS).rsqrt_()
     memory = buffer("error", signal.shape, signal)

@@ -90,7 +90,9 @@ def read_packed(
         raise ValueError(
             f"mixture {mixture_id}: {path}: {problem}; {PACKED_ADVICE}"
         )
-    return {c: _to_signal(samples[:, channels.index(c)]) for c in wanted}
+    # Apart first: to convert every second or tenth number takes twice as long.
+    rows = samples.T[[channels.index(channel) for channel in wanted]]
+    return dict(zip(wanted, _to_signal(rows)))
 
 
 def _to_signal(samples):
