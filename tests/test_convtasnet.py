@@ -4,6 +4,7 @@ import copy
 from multiprocessing.pool import ThreadPool
 
 import block_functions
+import products
 import pytest
 import temporal_block
 import torch
@@ -223,12 +224,12 @@ def test_16_bits_are_rounded_once_with_and_without_instructions(
     # Half a step of rounding, and float32's sums.
     allowed = torch.finfo(dtype).eps / 2 * exact.abs() + 1e-4
     for is_emulated in (True, False):
-        monkeypatch.setattr(block_functions, "BF16_IS_EMULATED", is_emulated)
+        monkeypatch.setattr(products, "BF16_IS_EMULATED", is_emulated)
         out = torch.empty(2, 7, 5, dtype=dtype)
-        found = block_functions.matrices(first, second, out)
+        found = products.matrices(first, second, out)
         assert found.dtype == dtype and found.data_ptr() == out.data_ptr()
         assert ((found.double() - exact).abs() <= allowed).all()
-        assert torch.equal(found, block_functions.matrices(first, second))
+        assert torch.equal(found, products.matrices(first, second))
 
 
 @pytest.mark.parametrize("mean", [0.0, 1.0, 3.0, -30.0, 1e4])
@@ -258,11 +259,11 @@ def test_moments_of_a_long_signal_lose_no_digits():
 
 def test_products_in_parts_are_those_of_the_whole():
     weight = torch.randn(6, 16)
-    signal = torch.randn(2, 16, 2 * block_functions.PART_FRAMES + 48)
+    signal = torch.randn(2, 16, 2 * products.PART_FRAMES + 48)
     expected = torch.einsum("oi,bit->bot", weight.double(), signal.double())
     out = torch.empty(2, 6, signal.shape[-1])
     for memory in (None, out):
-        found = block_functions.product_in_parts(weight, signal, memory)
+        found = products.product_in_parts(weight, signal, memory)
         assert torch.allclose(found.double(), expected, atol=1e-5)
     assert torch.equal(out, found)
 

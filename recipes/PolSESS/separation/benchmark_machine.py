@@ -12,7 +12,7 @@ import time
 
 import torch
 from benchmark_systems import PRECISIONS
-from block_functions import matrices
+from products import matrices
 
 GIB = 2**30
 SAFE_SHARE = 0.95  # of the free memory, which others take too
@@ -68,7 +68,7 @@ def measure_matrix_rate(size, frames, precision, device):
     """Operations a second of products like those of the network.
 
     On a CPU without instructions for 16 bits they are made in float32, as by the
-    network, see ``block_functions.matrices``.
+    network, see ``products.matrices``.
 
     Arguments
     ---------

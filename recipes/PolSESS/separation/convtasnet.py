@@ -22,7 +22,8 @@ Authors
 
 import torch
 import torch.nn.functional as F
-from block_functions import normalised, product
+from block_functions import normalised
+from products import product
 from temporal_block import ALIGNMENT, TemporalBlock, plain_block
 
 from speechbrain.lobes.models import conv_tasnet

@@ -14,17 +14,15 @@ import torch
 import torch.nn.functional as F
 from block_functions import (
     buffer,
-    matrices,
     moments,
     moments_backward,
     normalised,
     prelu,
     prelu_backward,
-    product,
-    product_in_parts,
     silence_end,
 )
 from depthwise import add_signal_backward, depthwise, taps_backward
+from products import matrices, product, product_in_parts
 from torch.autograd.function import once_differentiable
 
 ALIGNMENT = 16  # frames: 64 bytes in float32, 32 in float16
