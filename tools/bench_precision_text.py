@@ -5,8 +5,10 @@ Authors
 """
 
 import math
+import os
 import statistics
 
+import torch
 from readme_section import where
 from scipy import stats
 
@@ -140,6 +142,9 @@ def to_markdown(table, sizes, device):
         "alone.\n",
         f"`python tools/bench_precision.py bench results/precision "
         f"{OPTIONS.format(**sizes)} --seeds {seeds}` (`hparams/"
-        f"convtasnet_demo.yaml`) at commit {commit}: {machine}.\n",
+        f"convtasnet_demo.yaml`) at commit {commit}: {machine}, "
+        f"{torch.get_num_threads()} thread(s). Speeds are to be trusted only "
+        "where nothing else ran; load of the machine at the end: "
+        f"{os.getloadavg()[0]:.1f} processes on {os.cpu_count()} cores.\n",
     ]
     return "\n".join(lines)
