@@ -10,8 +10,9 @@ import torch
 from benchmark import SYSTEMS, parse_arguments
 from benchmark_machine import GIB
 from benchmark_memory import extrapolated_batch, largest_batch
+from benchmark_networks import make_network
 from benchmark_rounds import why_not
-from benchmark_systems import System, make_batch, make_network
+from benchmark_systems import System, make_batch
 from benchmark_work import Size, count_bytes, count_flop
 from losses import si_sdr_loss
 from recipe import SEPARATION
