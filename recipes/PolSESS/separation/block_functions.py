@@ -54,6 +54,11 @@ def buffer(name, shape, like):
     return kept[key][:size].view(shape)
 
 
+def release_buffers():
+    """Gives back what ``buffer`` has kept for this thread."""
+    vars(_buffers).clear()
+
+
 def prelu(signal, slope, name):
     """PReLU in float32, in a buffer."""
     signal = signal.float()

@@ -22,7 +22,7 @@ Authors
 
 import torch
 import torch.nn.functional as F
-from block_functions import normalised
+from block_functions import normalised, release_buffers
 from products import product
 from temporal_block import ALIGNMENT, TemporalBlock, plain_block
 
@@ -69,7 +69,8 @@ def mask_network(implementation, **options):
 class MaskNet(conv_tasnet.MaskNet):
     """The mask network of Conv-TasNet; see the module.
 
-    Raises ValueError when norm_type is neither gLN nor cLN.
+    Raises ValueError when norm_type is neither gLN nor cLN, or mask_nonlinear is
+    neither relu nor softmax.
 
     Arguments
     ---------
@@ -113,6 +114,11 @@ class MaskNet(conv_tasnet.MaskNet):
                 f"norm_type: expected gLN or cLN, found {norm_type!r}; others "
                 "need --implementation=stock"
             )
+        if mask_nonlinear not in ("relu", "softmax"):
+            raise ValueError(
+                f"mask_nonlinear: expected relu or softmax, found "
+                f"{mask_nonlinear!r}"
+            )
         super().__init__(N, B, H, P, X, R, C, norm_type, causal, mask_nonlinear)
         self.causal = causal
         self.dims = (1, 2) if norm_type == "gLN" else (1,)
@@ -123,7 +129,8 @@ class MaskNet(conv_tasnet.MaskNet):
         """Estimates the masks.
 
         Raises ValueError when there are fewer frames than reflection takes, see
-        ``min_frames``.
+        ``min_frames``, or when the network was converted to another type than
+        float32.
 
         Arguments
         ---------
@@ -141,16 +148,25 @@ class MaskNet(conv_tasnet.MaskNet):
                 f"mask network that reaches {self.min_frames - 1} frames to "
                 f"each side; at least {self.min_frames} are needed"
             )
+        if self.layer_norm.gamma.dtype != torch.float32:
+            raise ValueError(
+                "the mask network was converted to "
+                f"{self.layer_norm.gamma.dtype}; leave it in float32 and use "
+                "torch.autocast (--precision), or --implementation=stock"
+            )
         device = mixture_w.device.type
         dtype = torch.float32
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
         items = [mixture_w]
-        if device == "cpu" and not torch.compiler.is_compiling():
+        is_compiling = torch.compiler.is_compiling()
+        if device == "cpu" and not is_compiling:
             # One at a time, so that more of it stays in the cache.
             items = mixture_w.split(1)
         with torch.autocast(device, enabled=False):
             masks = [self._masks(item, dtype) for item in items]
+        if not (torch.is_grad_enabled() or is_compiling):
+            release_buffers()  # the next mixture may be long before it comes
         return torch.cat(masks, 1) if len(masks) > 1 else masks[0]
 
     def _masks(self, features, dtype):
