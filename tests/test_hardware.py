@@ -1,15 +1,19 @@
 """What the hardware lacks is found before the training, and named."""
 
 import logging
+import resource
 import subprocess
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
+import memory
 import pytest
 import torch
 from hardware import check_memory
 from losses import si_sdr_loss
+from memory import memory_limit
 from options import supported_options
 from recipe import SEPARATION
 
@@ -48,6 +52,7 @@ def brain_with(separator, batch_size=8, segment_seconds=0.5):
         device="cpu",
         device_type="cpu",
         grad_accumulation_factor=6,
+        optimizer=SimpleNamespace(state={}),
         training_ctx=nullcontext(),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
     )
@@ -64,15 +69,20 @@ def test_the_largest_batch_is_tried_once_and_changes_nothing(seconds, samples):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+TEXTS = [
+    "DefaultCPUAllocator: can't allocate memory: you tried",
+    "CUDA error: out of memory",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+]
+
+
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError, MemoryError, RuntimeError]
+    "error",
+    [torch.OutOfMemoryError(""), MemoryError(), *map(RuntimeError, TEXTS)],
 )
 def test_the_largest_batch_that_fits_is_named(error):
-    def raised(_):
-        text = "DefaultCPUAllocator: can't allocate memory: you tried"
-        return error(text)
-
-    separator = Hungry(room=3, error=raised)
+    separator = Hungry(room=3, error=lambda _: error)
     expected = (
         "a batch of 8 mixtures of 0.5 s does not fit into the memory of cpu: "
         "the largest one found by halving that fits is 2; use --batch_size=2 "
@@ -99,6 +109,37 @@ def test_other_errors_are_not_taken_for_it():
     separator.error = lambda _: RuntimeError("shapes differ")
     with pytest.raises(RuntimeError, match="shapes differ"):
         check_memory(brain_with(separator))
+
+
+@pytest.mark.parametrize("state, copies", [({}, 2), ({"step": 1}, 0)])
+def test_room_for_adam_is_taken_unless_a_resume_has_it(
+    state, copies, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(torch, "empty_like", made.append)
+    brain = brain_with(Hungry(room=8))
+    brain.optimizer.state = state
+    check_memory(brain)
+    assert len(made) == copies
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux")
+def test_more_memory_than_there_is_cannot_be_had(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 2**28)
+    monkeypatch.setattr(
+        memory, "_fields", lambda path, name: name == "VmData" and data
+    )
+    data = 1024 * int(
+        Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]
+    )
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with memory_limit() as limit:
+        assert limit == data + 2**28
+        torch.empty(2**26, dtype=torch.uint8)
+        with pytest.raises(RuntimeError, match="can't allocate memory"):
+            torch.empty(2**30, dtype=torch.uint8)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    torch.empty(2**30, dtype=torch.uint8)
 
 
 LIMITED = """

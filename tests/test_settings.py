@@ -54,6 +54,7 @@ CHANGES = [
     (["--precision=bf16"], {}, "precision: fp16 before, bf16 now"),
     (["--max_grad_norm=1"], {}, "max_grad_norm: 5.0 before, 1.0 now"),
     (["--grad_accumulation_factor=2"], {}, "grad_accumulation_factor: 6 "),
+    (["--compile"], {}, "compile: none before, "),
 ]
 
 

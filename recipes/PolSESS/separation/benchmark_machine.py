@@ -4,7 +4,6 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import ctypes
 import gc
 import math
 import os
@@ -12,6 +11,7 @@ import time
 
 import torch
 from benchmark_systems import PRECISIONS
+from memory import available_memory
 from products import matrices
 
 GIB = 2**30
@@ -131,16 +131,12 @@ def free_memory(device, limit_gib=math.inf):
     float
         As far as the system tells it.
     """
-    gc.collect()
     if device.startswith("cuda"):
+        gc.collect()
         torch.cuda.empty_cache()
         free = torch.cuda.mem_get_info(device)[0]
-    elif os.path.exists("/proc/meminfo"):
-        # glibc keeps gigabytes of what was freed; others have no such function.
-        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)
-        with open("/proc/meminfo", encoding="utf-8") as file:
-            lines = dict(line.split(":") for line in file)
-        free = 1024 * int(lines["MemAvailable"].split()[0])
     else:
+        free = available_memory()
+    if free is None:
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(free, limit_gib * GIB)

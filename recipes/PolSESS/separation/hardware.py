@@ -4,15 +4,22 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import contextlib
+import math
+
 import torch
+from memory import memory_limit
 from randomness import seeded
 
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
-# How torch and oneDNN say on a CPU that there is no memory; a GPU has a class.
+# How torch, oneDNN, cuBLAS and cuDNN say that there is no memory, where they do
+# not use torch's class for it.
 OUT_OF_MEMORY = (
+    "out of memory",
+    "alloc_failed",
     "can't allocate memory",
     "not enough memory",
     "bad_alloc",
@@ -36,15 +43,38 @@ class Hardware:
         """Compiles if asked to, and tries a batch once all is in memory."""
         keys = self.compile_module_keys or list(self.modules)
         if self.compile and "separator" in keys:
-            self.modules.separator.compile_training(
-                mode=self.compile_mode,
-                fullgraph=self.compile_using_fullgraph,
-                dynamic=self.compile_using_dynamic_shape_tracing,
-            )
+            is_dynamic = self.compile_using_dynamic_shape_tracing
+            if is_dynamic or _has_one_length(self):
+                self.modules.separator.compile_training(
+                    mode=self.compile_mode,
+                    fullgraph=self.compile_using_fullgraph,
+                    dynamic=is_dynamic,
+                )
             self.compile_module_keys = [k for k in keys if k != "separator"]
             self.compile = bool(self.compile_module_keys)
         super().on_fit_start()
         check_memory(self)
+
+
+def _item_seconds(brain):
+    """The length of each training mixture, or of the crop from it."""
+    rows = brain.train_loader.dataset.data.values()
+    most = brain.hparams.segment_seconds or math.inf
+    return [min(float(row["duration"]), most) for row in rows]
+
+
+def _has_one_length(brain):
+    """Whether all batches have one shape; a line says so where they have not."""
+    seconds = _item_seconds(brain)
+    shortest, longest = min(seconds), max(seconds)
+    if shortest < longest:
+        logger.warning(
+            f"--compile: training takes {shortest:g} to {longest:g} s of a "
+            "mixture and each length would be compiled for minutes, so the "
+            "network is used as it is; it is compiled with --segment_seconds of "
+            f"{shortest:g} or less, or --compile_using_dynamic_shape_tracing"
+        )
+    return shortest == longest
 
 
 def check_memory(brain):
@@ -59,16 +89,15 @@ def check_memory(brain):
         About to train: its network and optimizer are in memory, its loader is
         made.
     """
-    hparams = brain.hparams
-    rows = brain.train_loader.dataset.data.values()
-    seconds = max(float(row["duration"]) for row in rows)
-    seconds = min(seconds, hparams.segment_seconds or seconds)
-    wanted = min(hparams.batch_size, len(rows))
+    seconds = _item_seconds(brain)
+    wanted = min(brain.hparams.batch_size, len(seconds))
+    seconds = max(seconds)
+    samples = round(seconds * brain.hparams.sample_rate)
     batch = wanted
-    while batch and not _fits(
-        brain, batch, round(seconds * hparams.sample_rate)
-    ):
-        batch //= 2
+    on_cpu = brain.device_type == "cpu"
+    with memory_limit() if on_cpu else contextlib.nullcontext():
+        while batch and not _fits(brain, batch, samples):
+            batch //= 2
     if batch < wanted:
         advice = "no batch fits: use a smaller network or --segment_seconds"
         if batch:
@@ -84,31 +113,45 @@ def check_memory(brain):
 
 
 def _fits(brain, batch, samples):
-    """Whether a step has enough memory."""
+    """Whether a step has enough memory; where compiling fails, without it."""
     separator = brain.modules.separator
     separator = getattr(separator, "module", separator)  # without DDP
-    parameters = list(separator.parameters())
+    separator.full_batch = 0  # a larger one may have failed
+    separator.train()
+    try:
+        _step(brain, separator, batch, samples)
+        return True
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            # The gradient is compiled by the backward pass only.
+            if getattr(separator, "compiled", None) is None:
+                raise
+            separator.stop_compiling(error)
+            return _fits(brain, batch, samples)
+        torch.cuda.empty_cache()
+    finally:
+        for parameter in separator.parameters():
+            parameter.grad = None
+    return False
+
+
+def _step(brain, separator, batch, samples):
+    """A step on noise that takes the memory of a real one."""
     generator = torch.Generator().manual_seed(0)
     shape = batch, samples, brain.hparams.num_spks
     sources = torch.randn(shape, generator=generator).to(brain.device)
     cuda = [brain.device] if brain.device_type == "cuda" else []
-    separator.train()
-    try:
-        with seeded(0), torch.random.fork_rng(cuda), brain.training_ctx:
-            loss = brain.hparams.loss(separator(sources.sum(-1)), sources)
-        # Adam's two states are made by the first step.
-        states = [torch.empty_like(p) for p in parameters + parameters]
-        brain.scaler.scale(loss.mean()).backward()
-        del states
-        return True
-    except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        torch.cuda.empty_cache()
-    finally:
-        for parameter in parameters:
-            parameter.grad = None
-    return False
+    with seeded(0), torch.random.fork_rng(cuda), brain.training_ctx:
+        loss = brain.hparams.loss(separator(sources.sum(-1)), sources)
+    # Adam's two states are made by the first step, or loaded by a resume.
+    copies = 0 if brain.optimizer.state else 2
+    states = [
+        torch.empty_like(p)
+        for p in separator.parameters()
+        for _ in range(copies)
+    ]
+    brain.scaler.scale(loss.mean()).backward()
+    del states
 
 
 def _is_out_of_memory(error):

@@ -189,6 +189,24 @@ class Separator(torch.nn.Module):
         """
         self.compiled = torch.compile(self._estimate, **options)
 
+    def stop_compiling(self, error):
+        """Uses the network as it is from now on, and says why.
+
+        Arguments
+        ---------
+        error : Exception
+            What compiling, or what was compiled, has raised.
+        """
+        reason = " ".join(str(error).split("\n")[:2])
+        logger.warning(
+            f"the network cannot be compiled, it is used as it is: {reason}"
+        )
+        self.compiled = None
+
+    def __getstate__(self):
+        """A copy is not compiled: what was compiled has the weights of this one."""
+        return {**vars(self), "compiled": None}
+
     def forward(self, mixture):
         """Estimates the sources of a mixture.
 
@@ -221,11 +239,7 @@ class Separator(torch.nn.Module):
         try:
             return self.compiled(mixture[rows])[:batch]
         except torch._dynamo.exc.TorchDynamoException as error:
-            reason = " ".join(str(error).split("\n")[:2])
-            logger.warning(
-                f"the network cannot be compiled, it is used as it is: {reason}"
-            )
-            self.compiled = None
+            self.stop_compiling(error)
             return self._estimate(mixture)
 
     def _estimate(self, mixture):

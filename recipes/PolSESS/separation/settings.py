@@ -91,6 +91,9 @@ def settings_of(hparams, run_opts, hparams_file, overrides):
             settings.update(constants.get(key, {}))
     for key in RUN_OPTIONS:
         settings[key] = option_value(key, hparams, run_opts)
+    if option_value("compile", hparams, run_opts):
+        mode = option_value("compile_mode", hparams, run_opts)
+        settings["compile"] = mode or "default"
     settings["processes"] = int(os.environ.get("WORLD_SIZE", 1))
     for split in ("train", "valid"):
         digest = hashlib.sha256()
