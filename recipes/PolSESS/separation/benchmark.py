@@ -40,9 +40,9 @@ SYSTEMS = {
         "torchaudio_fp32"
     ).split(),
     "cuda": (
-        "stock_fp32 stock_bf16 stock_fp16 stock_fp32_compiled ours_fp32 "
-        "ours_bf16 ours_fp16 ours_fp32_compiled ours_fp16_compiled "
-        "torchaudio_fp32"
+        "stock_fp32 stock_bf16 stock_fp16 stock_fp32_compiled "
+        "stock_bf16_compiled ours_fp32 ours_bf16 ours_fp16 ours_fp32_compiled "
+        "ours_bf16_compiled ours_fp16_compiled torchaudio_fp32"
     ).split(),
 }
 ROUNDS = {"cpu": 5, "cuda": 20}

@@ -20,8 +20,8 @@ COLUMNS = (
     "ms, median (range)",
     "times as fast as stock fp32, median (range)",
     "floor of the products, ms",
-    "reached, %",
     "floor of the memory, ms",
+    "reached, %",
 )
 MEMORY_COLUMNS = (
     "task",
@@ -138,8 +138,8 @@ def _figures(result, case, name, kind, stock):
         spread([1000 * s for s in seconds], 1),
         ratios,
         f"{1000 * products:.1f}",
-        f"{100 * products / median:.0f}",
         f"{1000 * memory:.1f}",
+        f"{100 * max(products, memory) / median:.0f}",
     ]
 
 

@@ -28,12 +28,12 @@ floor of the products is the FLOP of all convolutions of a system over the \
 machine's rate, the best of products of [H, B] and [B, frames] in the same run \
 (GFLOP/s: {products}; in fp32 a GPU may use TF32, as in training; on a CPU \
 without instructions for 16 bits they are made in fp32, and converting counts as \
-a part of them); *reached* is \
-its share of the median. The floor of the memory is the least traffic over the \
+a part of them). The floor of the memory is the least traffic over the \
 bandwidth of a large copy, read and written ({bandwidth} GB/s): each block \
 reads its input and writes its result, and what enters its two normalisations \
 is written and read once, as they need the mean of the whole signal first; in \
 training the gradients likewise, what was kept is read again, and Adam goes \
 over weights and moments (`benchmark_work.py`). Where a cache holds a signal, \
-traffic can be less. All figures are in `benchmark.json`.
+traffic can be less. *Reached* is the share of the higher floor in the median. \
+All figures are in `benchmark.json`.
 """

@@ -17,6 +17,8 @@ TASK_NAMES = {
     "EB": "EB, enhance both speakers",
     "SB": "SB, separate both speakers",
 }
+# Of the repository; results holds figures.
+CODE = (":(top)", ":(top,exclude)results")
 
 
 def run_facts(brain, arguments):
@@ -137,20 +139,33 @@ def split_arguments(arguments):
 def commit():
     """The commit of the recipe, with a mark where files differ from it.
 
+    Those in the folder results at the top do not count: they hold figures, which
+    come from the others.
+
     Returns
     -------
     str
         "unknown" outside a git repository, or without git.
     """
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    folder = os.path.dirname(os.path.abspath(__file__))
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False
-        )
+        described = _git("describe", "--always", "--abbrev=12")
+        changed = _git("diff", "--quiet", "HEAD", "--", *CODE)
     except OSError:  # no git
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    if described.returncode:
+        return "unknown"
+    return described.stdout.strip() + "-dirty" * bool(changed.returncode)
+
+
+def _git(*arguments):
+    """Runs git on the repository of this file."""
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=os.path.dirname(os.path.abspath(__file__)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def device_name(device):
