@@ -62,7 +62,9 @@ bench: $(SUMMARY) $(VENV)/.installed_dev
 	$(BIN)/python tools/bench_separation.py bench/convtasnet_SB $(CORPUS) \
 		bench results/separation
 	$(BIN)/python tools/bench_training.py bench results/benchmark
-	$(BIN)/python $(RECIPE)/separation/benchmark.py --output_folder results/benchmark
+	$(BIN)/python $(RECIPE)/separation/benchmark.py --output_folder results/benchmark \
+		--step_limit 60
+	$(BIN)/python tools/profile_step.py results/benchmark
 	$(BIN)/python tools/half_precision.py results/half_precision
 	$(BIN)/python tools/bench_precision.py bench results/precision
 

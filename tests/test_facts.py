@@ -4,8 +4,10 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import subprocess
 from types import SimpleNamespace
 
+import facts
 import torch
 from facts import commit, run_facts, split_arguments
 
@@ -69,6 +71,33 @@ def test_values_of_overrides_are_not_lost():
     words = ["train.py", "--device", "cpu", "h/a.yaml", "--metrics=[pesq, x]"]
     expected = ("h/a.yaml", "--device cpu '--metrics=[pesq, x]'")
     assert split_arguments(words) == expected
+
+
+def test_figures_do_not_make_a_commit_dirty_but_code_does(
+    tmp_path, monkeypatch
+):
+    def git(*arguments):
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(
+            ["git", *who, *arguments],
+            cwd=tmp_path,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    for folder in ("results", "recipe"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_text("1")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(facts, "__file__", str(tmp_path / "recipe/facts.py"))
+    clean = commit()
+    assert len(clean) == 12
+    (tmp_path / "results/file").write_text("2")
+    assert commit() == clean
+    (tmp_path / "recipe/file").write_text("2")
+    assert commit() == clean + "-dirty"
 
 
 def test_commit_is_unknown_without_git(monkeypatch):

@@ -16,15 +16,16 @@ import contextlib
 import itertools
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import time
 
 import pandas as pd
 import torch
+from bench_data_stages import time_stages
+from bench_data_text import to_markdown
 from hyperpyyaml import load_hyperpyyaml
-from readme_section import ROOT, where
+from readme_section import ROOT
 
 N_MIXTURES = 300
 SEED = 1234
@@ -154,19 +155,24 @@ def time_epoch(hparams, dataset, epoch, workers):
 
 
 def measure(work_folder):
-    """A row for each task, way, cache, number of workers and round."""
+    """Rows of times, a table, and rows of the stages of an item."""
     corpus = make_corpus(work_folder)
     pipelines = {
         (task, way): pipeline(corpus, work_folder, task, way)
         for task, way in itertools.product(TASKS, WAYS)
     }
     # Round 0 warms up and is left out.
-    rows = []
+    rows, stages = [], []
     for number in range(ROUNDS + 1):
         for (task, way), of_way in pipelines.items():
             folder = work_folder / "packed" if way == "packed" else corpus
             # An epoch reads some of the files, the next one others.
             make_warm(folder)
+            case = {"task": task, "files": way, "round": number}
+            of_way[0]["train_mixer"].set_epoch(number + 1)
+            with reading(way):
+                of_case = time_stages(of_way[0], lambda: batches(*of_way))
+            stages.append({**case, **of_case})
             cases = [("warm", None)]
             if way != "audio_io":
                 cases += [("warm", workers) for workers in WORKERS]
@@ -176,50 +182,12 @@ def measure(work_folder):
                     make_cold(folder)
                 with reading(way):
                     times = time_epoch(*of_way, number + 1, workers)
-                case = {"task": task, "files": way, "cache": cache}
-                case["workers"] = "none" if workers is None else workers
-                rows.append({**case, "round": number, **times})
+                named = "none" if workers is None else workers
+                rows.append({**case, "cache": cache, "workers": named, **times})
                 print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
-    return table[table["round"] > 0]
-
-
-def to_text(values):
-    """Median and range."""
-    values = values.dropna()
-    if not len(values):
-        return ""
-    return (
-        f"{statistics.median(values):.0f} ({min(values):.0f} to "
-        f"{max(values):.0f})"
-    )
-
-
-def to_markdown(table):
-    """The result as a table with what is needed to repeat it."""
-    lines = [
-        "# Data: items a second\n",
-        "| task | files | cache | workers | items/s, median (range) | items "
-        "per s of CPU time |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    keys = ["task", "files", "cache", "workers"]
-    for case, rows in table.groupby(keys, sort=False):
-        cells = [*case, to_text(rows["items_s"]), to_text(rows["items_cpu_s"])]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    cold = "" if TO_MAKE_COLD else " A cold cache is not available here."
-    commit, machine = where()
-    return "\n".join(lines) + (
-        "\n\nAn item is a mixture of 4 s at 8 kHz with its references, made by "
-        "the pipeline of `train.py` and put into batches of 4. Released: a WAV "
-        "file per component; packed: one per mixture; audio_io: released files "
-        "read by SpeechBrain's audio_io. Workers: none is this process without a "
-        "data loader, 0 a data loader without workers; workers have been "
-        f"started before.{cold} {N_MIXTURES} mixtures, seed {SEED}, {ROUNDS} rounds in "
-        "turn, in `data.csv`; load of the machine at the end: "
-        f"{os.getloadavg()[0]:.1f} processes on {os.cpu_count()} cores.\n\n"
-        f"`make bench` (`tools/bench_data.py`) at commit {commit}: {machine}.\n"
-    )
+    table = table[table["round"] > 0]
+    return table, [row for row in stages if row["round"]]
 
 
 def main(work_folder, output_folder):
@@ -233,11 +201,12 @@ def main(work_folder, output_folder):
         For the figures.
     """
     torch.set_num_threads(1)
-    table = measure(pathlib.Path(work_folder).absolute() / "data")
+    table, stages = measure(pathlib.Path(work_folder).absolute() / "data")
     output = pathlib.Path(output_folder)
     output.mkdir(parents=True, exist_ok=True)
     table.round(1).to_csv(output / "data.csv", index=False)
-    text = to_markdown(table)
+    about = {"n": N_MIXTURES, "seed": SEED, "rounds": ROUNDS}
+    text = to_markdown(table, stages, about, TO_MAKE_COLD)
     (output / "README.md").write_text(text, encoding="utf-8")
     print(text)
 
