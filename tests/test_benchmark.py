@@ -13,6 +13,7 @@ from benchmark_memory import extrapolated_batch, largest_batch
 from benchmark_networks import make_network
 from benchmark_rounds import why_not
 from benchmark_systems import System, make_batch
+from benchmark_tables import timing_table
 from benchmark_work import Size, count_bytes, count_flop
 from losses import si_sdr_loss
 from recipe import SEPARATION
@@ -133,3 +134,20 @@ def test_the_largest_batch_is_found(fitting):
     training = {n: GIB + (11 * GIB * n) // max(1, fitting) for n in (0, 1, 2)}
     if fitting:
         assert extrapolated_batch(training) == pytest.approx(fitting, abs=1)
+
+
+@pytest.mark.parametrize("bandwidth, reached", [(1e9, "40"), (1e8, "100")])
+def test_the_higher_floor_is_what_can_be_reached(bandwidth, reached):
+    found = {
+        "training": [1.0, 0.5, 0.4],
+        "flop": {"training": 2e10},
+        "bytes": {"training": 5e7},
+    }
+    result = {
+        "rates": {"fp32 products": 1e11, "bandwidth": bandwidth},
+        "cases": [{"task": "ES", "batch": 4, "systems": {"ours_fp32": found}}],
+    }
+    *_, line = timing_table(result, "training")
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:4] == ["ES", "4", "ours fp32", "8"]
+    assert cells[-3:] == ["200.0", f"{5e10 / bandwidth:.1f}", reached]
