@@ -3,6 +3,7 @@
 import copy
 import logging
 import shutil
+import weakref
 
 import pytest
 import torch
@@ -86,6 +87,7 @@ def test_without_a_compiler_a_line_is_logged_and_training_goes_on(caplog):
 def test_a_copy_is_not_compiled_and_has_weights_of_its_own():
     net = network(pair()[0])
     net.compile_training(backend="aot_eager")
+    net.compile(backend="aot_eager")  # torch's own
     copied = copy.deepcopy(net)
     assert copied.compiled is None and net.compiled is not None
     with torch.no_grad():
@@ -128,6 +130,44 @@ def test_a_gradient_that_cannot_be_compiled_is_found_before_the_training(
     assert "used as it is: " in caplog.text
     assert "no kernel for the gradient" in caplog.text
     net(torch.randn(2, 800)).square().sum().backward()
+
+
+def test_an_error_that_is_not_the_compilers_is_not_blamed_on_it(caplog):
+    net = network(pair(C=1, X=1)[0])
+    net.compile_training(backend="aot_eager", dynamic=False)
+    brain = brain_with(net)
+
+    def loss(estimate, reference):
+        raise RuntimeError("shapes differ")
+
+    brain.hparams.loss = loss
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        check_memory(brain)
+    assert "compile" not in caplog.text
+
+
+def test_what_could_not_be_compiled_is_gone_before_the_next_try():
+    alive = []
+
+    def backend(graph, inputs):
+        def run(*tensors):
+            made = torch.ones(5)
+            alive.append(weakref.ref(made))
+            raise ValueError("broken kernel")
+
+        return run
+
+    net = network(pair(C=1, X=1)[0])
+    net.compile_training(backend=backend, dynamic=False)
+    plain, seen = net._estimate, []
+
+    def estimate(mixture):
+        seen.extend(reference() for reference in alive)
+        return plain(mixture)
+
+    net._estimate = estimate
+    check_memory(brain_with(net))
+    assert seen == [None] and net.compiled is None
 
 
 class Fit:

@@ -4,10 +4,13 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import os
+import shutil
 import subprocess
 from types import SimpleNamespace
 
 import facts
+import pytest
 import torch
 from facts import commit, run_facts, split_arguments
 
@@ -73,9 +76,16 @@ def test_values_of_overrides_are_not_lost():
     assert split_arguments(words) == expected
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_figures_do_not_make_a_commit_dirty_but_code_does(
     tmp_path, monkeypatch
 ):
+    # A hook or a user's settings would lead git elsewhere.
+    for name in [n for n in os.environ if n.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
     def git(*arguments):
         who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
         subprocess.run(
@@ -88,6 +98,7 @@ def test_figures_do_not_make_a_commit_dirty_but_code_does(
     for folder in ("results", "recipe"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "file").write_text("1")
+    (tmp_path / "README.md").write_text("1")
     git("init")
     git("add", ".")
     git("commit", "-m", "first")
@@ -95,6 +106,7 @@ def test_figures_do_not_make_a_commit_dirty_but_code_does(
     clean = commit()
     assert len(clean) == 12
     (tmp_path / "results/file").write_text("2")
+    (tmp_path / "README.md").write_text("2")
     assert commit() == clean
     (tmp_path / "recipe/file").write_text("2")
     assert commit() == clean + "-dirty"

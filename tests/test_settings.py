@@ -79,6 +79,13 @@ def test_a_changed_setting_is_refused_by_name(
     check_settings(*prepared(trained, *options, **overrides))
 
 
+def test_what_does_not_compile_the_network_is_no_change(trained):
+    hparams, *others = prepared(trained)
+    check_settings({**hparams, "compile": False}, *others)
+    options = ["--compile", "--compile_module_keys", "other"]
+    check_settings(*prepared(trained, *options))
+
+
 def test_only_what_changed_is_named(trained):
     with pytest.raises(ValueError) as caught:
         check_settings(*prepared(trained, lr=0.5, seed=1))

@@ -17,8 +17,8 @@ TASK_NAMES = {
     "EB": "EB, enhance both speakers",
     "SB": "SB, separate both speakers",
 }
-# Of the repository; results holds figures.
-CODE = (":(top)", ":(top,exclude)results")
+# Of the repository; the others hold figures.
+CODE = (":(top)", ":(top,exclude)results", ":(top,exclude)README.md")
 
 
 def run_facts(brain, arguments):
@@ -139,8 +139,8 @@ def split_arguments(arguments):
 def commit():
     """The commit of the recipe, with a mark where files differ from it.
 
-    Those in the folder results at the top do not count: they hold figures, which
-    come from the others.
+    The folder results and README.md at the top do not count: they hold figures,
+    which come from the others.
 
     Returns
     -------
@@ -152,9 +152,9 @@ def commit():
         changed = _git("diff", "--quiet", "HEAD", "--", *CODE)
     except OSError:  # no git
         return "unknown"
-    if described.returncode:
+    if described.returncode or changed.returncode not in (0, 1):
         return "unknown"
-    return described.stdout.strip() + "-dirty" * bool(changed.returncode)
+    return described.stdout.strip() + "-dirty" * changed.returncode
 
 
 def _git(*arguments):

@@ -5,6 +5,7 @@ Authors
 """
 
 import contextlib
+import gc
 import math
 
 import torch
@@ -118,21 +119,28 @@ def _fits(brain, batch, samples):
     separator = getattr(separator, "module", separator)  # without DDP
     separator.full_batch = 0  # a larger one may have failed
     separator.train()
+    is_compiled = getattr(separator, "compiled", None) is not None
     try:
         _step(brain, separator, batch, samples)
         return True
     except Exception as error:
-        if not _is_out_of_memory(error):
-            # The gradient is compiled by the backward pass only.
-            if getattr(separator, "compiled", None) is None:
-                raise
-            separator.stop_compiling(error)
-            return _fits(brain, batch, samples)
-        torch.cuda.empty_cache()
+        is_memory, reason = _is_out_of_memory(error), str(error)
+        if not (is_memory or is_compiled):
+            raise
     finally:
         for parameter in separator.parameters():
             parameter.grad = None
-    return False
+    # Not before the error is gone, which keeps the signals of the step.
+    gc.collect()
+    torch.cuda.empty_cache()
+    if is_memory:
+        return False
+    # The gradient is compiled by the backward pass only. If the step fails without
+    # compiling too, that was not the reason.
+    separator.compiled = None
+    fits = _fits(brain, batch, samples)
+    separator.stop_compiling(reason)
+    return fits
 
 
 def _step(brain, separator, batch, samples):
@@ -144,7 +152,8 @@ def _step(brain, separator, batch, samples):
     with seeded(0), torch.random.fork_rng(cuda), brain.training_ctx:
         loss = brain.hparams.loss(separator(sources.sum(-1)), sources)
     # Adam's two states are made by the first step, or loaded by a resume.
-    copies = 0 if brain.optimizer.state else 2
+    optimizers = (brain.optimizers_dict or {}).values()
+    copies = 0 if any(optimizer.state for optimizer in optimizers) else 2
     states = [
         torch.empty_like(p)
         for p in separator.parameters()

@@ -189,15 +189,15 @@ class Separator(torch.nn.Module):
         """
         self.compiled = torch.compile(self._estimate, **options)
 
-    def stop_compiling(self, error):
+    def stop_compiling(self, reason):
         """Uses the network as it is from now on, and says why.
 
         Arguments
         ---------
-        error : Exception
-            What compiling, or what was compiled, has raised.
+        reason : str
+            Of the error; its first two lines are shown.
         """
-        reason = " ".join(str(error).split("\n")[:2])
+        reason = " ".join(reason.split("\n")[:2])
         logger.warning(
             f"the network cannot be compiled, it is used as it is: {reason}"
         )
@@ -205,7 +205,7 @@ class Separator(torch.nn.Module):
 
     def __getstate__(self):
         """A copy is not compiled: what was compiled has the weights of this one."""
-        return {**vars(self), "compiled": None}
+        return {**super().__getstate__(), "compiled": None}
 
     def forward(self, mixture):
         """Estimates the sources of a mixture.
@@ -239,8 +239,10 @@ class Separator(torch.nn.Module):
         try:
             return self.compiled(mixture[rows])[:batch]
         except torch._dynamo.exc.TorchDynamoException as error:
-            self.stop_compiling(error)
-            return self._estimate(mixture)
+            reason = str(error)
+        # Not before the error is gone, which keeps the signals of the attempt.
+        self.stop_compiling(reason)
+        return self._estimate(mixture)
 
     def _estimate(self, mixture):
         features = self.encoder(mixture)

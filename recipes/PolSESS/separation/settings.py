@@ -29,6 +29,7 @@ FREE = set(
     "n_test number_of_epochs "
     "num_workers persistent_workers prefetch_factor pin_memory "
     "ckpt_interval_minutes eval_precision metrics cache_folder save_audio "
+    "compile compile_module_keys "  # see below
     "strata latex tensorboard wandb wandb_board scorer audio_writer reporter "
     "epoch_counter checkpointer train_logger boards".split()
 )
@@ -91,7 +92,9 @@ def settings_of(hparams, run_opts, hparams_file, overrides):
             settings.update(constants.get(key, {}))
     for key in RUN_OPTIONS:
         settings[key] = option_value(key, hparams, run_opts)
-    if option_value("compile", hparams, run_opts):
+    modules = option_value("compile_module_keys", hparams, run_opts)
+    is_compiled = option_value("compile", hparams, run_opts)
+    if is_compiled and "separator" in (modules or ["separator"]):
         mode = option_value("compile_mode", hparams, run_opts)
         settings["compile"] = mode or "default"
     settings["processes"] = int(os.environ.get("WORLD_SIZE", 1))
