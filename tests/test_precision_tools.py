@@ -171,14 +171,21 @@ def test_complete_trainings_are_reused_and_compared(tmp_path, monkeypatch):
 def test_trainings_differ_in_nothing_but_precision_and_seed(
     tmp_path, monkeypatch
 ):
-    commands = []
-    monkeypatch.setattr(bench, "call", lambda c, folder: commands.append(c))
-    for precision in ("fp32", "bf16"):
+    commands, environments = [], []
+
+    def call(command, folder, **environment):
+        commands.append(
+            [word for word in command if "output_folder" not in str(word)]
+        )
+        environments.append(environment)
+
+    monkeypatch.setattr(bench, "call", call)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    for precision in ("fp32", "bf16", bench.CONTROL):
         bench.train(tmp_path, tmp_path / precision, precision, 7, 2)
-    first, second = (
-        [word for word in command if "output_folder" not in str(word)]
-        for command in commands
-    )
-    differing = {pair for pair in zip(first, second) if pair[0] != pair[1]}
+    fp32, bf16, control = commands
+    differing = {pair for pair in zip(fp32, bf16) if pair[0] != pair[1]}
     assert differing == {("--precision=fp32", "--precision=bf16")}
-    assert "--seed=7" in first and "--eval_precision=fp32" in first
+    assert "--seed=7" in fp32 and "--eval_precision=fp32" in fp32
+    assert control == fp32
+    assert environments == [{}, {}, {"OMP_NUM_THREADS": "2"}]

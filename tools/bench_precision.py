@@ -34,15 +34,19 @@ YAML = "hparams/convtasnet_demo.yaml"
 SIZES = {"n_train": 1000, "n_val": 40, "n_test": 60, "epochs": 10}
 SEEDS = (1234, 1235, 1236)
 CORPUS_SEED = 1234
+CONTROL = (
+    "fp32_control"  # fp32 with fewer threads, which round in another order
+)
 LAST_FILE = "test_summary.md"  # where it stands, a training is complete
 
 
-def call(command, folder):
+def call(command, folder, **environment):
     """Runs a command, and stops with what it wrote if it fails."""
     print("> " + " ".join(map(str, command)), flush=True)
     done = subprocess.run(
         command,
         cwd=folder,
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -72,14 +76,19 @@ def train(corpus, output, precision, seed, epochs):
         "output_folder": output,
         "seed": seed,
         "number_of_epochs": epochs,
-        "precision": precision,
+        "precision": "fp32" if precision == CONTROL else precision,
         "eval_precision": "fp32",
         "metrics": "[si_sdr]",
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
+    environment = {}
+    if precision == CONTROL:
+        threads = max(1, torch.get_num_threads() // 2)
+        environment["OMP_NUM_THREADS"] = str(threads)
     call(
         [sys.executable, "train.py", YAML, *arguments, "--noprogressbar"],
         RECIPE / "separation",
+        **environment,
     )
 
 
@@ -183,7 +192,7 @@ def options_of(arguments):
     # SpeechBrain refuses fp16 on a CPU.
     half = ["bf16", "fp16"] if device == "cuda" else ["bf16"]
     options = parser.parse_args(arguments)
-    options.device, options.precisions = device, ["fp32", *half]
+    options.device, options.precisions = device, ["fp32", *half, CONTROL]
     return options
 
 

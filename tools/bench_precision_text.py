@@ -139,7 +139,8 @@ def to_markdown(table, sizes, device):
         "seeds. The target is kept if the whole interval is within it, missed "
         "if none of it is, otherwise undecided: trainings part by the smallest "
         "rounding, so that their difference is not that of the precision "
-        "alone.\n",
+        "alone. How far they part shows fp32_control: fp32 once more, on a CPU "
+        "with half the threads, which add in another order.\n",
         f"`python tools/bench_precision.py bench results/precision "
         f"{OPTIONS.format(**sizes)} --seeds {seeds}` (`hparams/"
         f"convtasnet_demo.yaml`) at commit {commit}: {machine}, "
