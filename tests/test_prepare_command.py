@@ -117,22 +117,27 @@ def test_command(corpus, tmp_path):
     assert sorted(record) == ["test", "train"]
 
 
+# Not ru_maxrss on Linux, which begins with the peak of the parent process.
+PEAK = """
+import pathlib, resource, sys, time
+def peak_gib():
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**20
+"""
 # 128,000 rows without audio: seconds and resident memory in a fresh process.
 SCALE = """
-import resource, sys, time
 sys.path.insert(0, {folder!r})
 from prepare_polsess import prepare_polsess
 start = time.time()
 prepare_polsess({root!r}, {save!r}, ["train"], audit="none")
-unit = 2**30 if sys.platform == "darwin" else 2**20
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-print(time.time() - start, peak)
+print(time.time() - start, peak_gib())
 """
 
 
 # What a loader worker of the training holds, and a shuffled epoch over it.
 TRAINING = """
-import resource, sys, time
 sys.path.insert(0, {folder!r} + "/separation")
 from manifests import EpochSampler, load_mixtures
 from mixer import Mixer
@@ -145,16 +150,14 @@ mixer = Mixer("SB", variants, 1, 8000)
 dataset = DynamicItemDataset(rows)
 dataset.add_dynamic_item(mixer, Mixer.takes, Mixer.provides)
 assert len(dataset) == len(list(EpochSampler(rows, mixer))) == 128000
-unit = 2**30 if sys.platform == "darwin" else 2**20
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-print(time.time() - start, peak)
+print(time.time() - start, peak_gib())
 """
 
 
 def run_measured(script):
     """Runs a script that prints seconds and GiB; returns the GiB."""
     process = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", PEAK + script],
         capture_output=True,
         text=True,
         timeout=300,

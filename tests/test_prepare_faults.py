@@ -1,5 +1,6 @@
 """Whatever happens to a preparation, its manifests are whole or absent."""
 
+import faulthandler
 import multiprocessing
 import os
 import random
@@ -158,6 +159,13 @@ def test_killed_at_any_moment(corpus, whole, tmp_path, seed):
     assert killed > 1
 
 
+def prepare_watched(*arguments, **keywords):
+    """Prepares; where that takes too long, tells where it is."""
+    faulthandler.dump_traceback_later(50)
+    prepare_polsess(*arguments, **keywords)
+    faulthandler.cancel_dump_traceback_later()
+
+
 @pytest.mark.promise(PREPARED_TWICE)
 @pytest.mark.parametrize(
     "options",
@@ -173,7 +181,7 @@ def test_several_at_once(corpus, whole, tmp_path, options):
         save = tmp_path / str(number)
         processes = [
             forked.Process(
-                target=prepare_polsess, args=(corpus, save), kwargs=keywords
+                target=prepare_watched, args=(corpus, save), kwargs=keywords
             )
             for keywords in options
         ]
