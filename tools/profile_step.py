@@ -2,8 +2,8 @@
 
 > python tools/profile_step.py results/benchmark
 
-The systems of ``benchmark.py`` at batch 1 take turns on this machine's CPU, under
-torch's profiler, whose own share is that of a second run without it.
+Systems of ``benchmark.py`` take turns at batch 1 on this machine's CPU. Each turn is
+a pass that is timed, and one under torch's profiler, which gives the shares.
 
 Authors
  * The PolSESS recipe team 2026

@@ -116,7 +116,7 @@ class MaskNet(conv_tasnet.MaskNet):
             )
         if mask_nonlinear not in ("relu", "softmax"):
             raise ValueError(
-                f"mask_nonlinear: expected relu or softmax, found "
+                "mask_nonlinear: expected relu or softmax, found "
                 f"{mask_nonlinear!r}"
             )
         super().__init__(N, B, H, P, X, R, C, norm_type, causal, mask_nonlinear)
