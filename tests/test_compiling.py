@@ -9,7 +9,7 @@ import pytest
 import torch
 from hardware import Hardware, check_memory
 from test_convtasnet import distance, network, pair
-from test_hardware import brain_with
+from test_hardware import Hungry, brain_with
 from test_train import succeed
 from torch._dynamo.backends.common import aot_autograd
 
@@ -205,6 +205,21 @@ def test_one_length_is_compiled_others_are_said(
     assert brain.left == (False, [])
     line = "training takes 1 to 2 s of a mixture"
     assert (line in caplog.text) == (not is_compiled)
+
+
+@pytest.mark.parametrize("epochs, tried", [(1, 1), (2, 0)])
+def test_nothing_is_tried_where_nothing_is_left_to_train(epochs, tried):
+    """The command of a complete training, repeated, where less memory is."""
+    separator = Hungry(room=8)
+    given = vars(brain_with(separator)) | {
+        "modules": torch.nn.ModuleDict({"separator": separator})
+    }
+    given["modules"].separator = separator
+    brain = type("Brain", (Hardware, Fit), given)()
+    brain.compile = False
+    brain.hparams.epoch_counter.current = epochs
+    brain.on_fit_start()
+    assert len(separator.tried) == tried
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ import torch
 from benchmark_machine import GIB, SAFE_SHARE, free_memory, time_calls
 from benchmark_systems import System, make_batch, reason
 from benchmark_work import Size
+from memory import is_out_of_memory
 
 CARD_BYTES = 12 * GIB
 MOST_ITEMS = 1024  # where the search for the largest batch ends
@@ -185,7 +186,9 @@ def _measure(
             seconds += time_calls(
                 lambda: system.train_step(mixture, reference), device
             )
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             break
         result.setdefault("first_seconds", seconds)
         result["training"][batch] = _peak(device)
@@ -211,7 +214,9 @@ def _largest(system, outputs, samples, loaded, training):
             try:
                 data = make_batch(batch, samples, outputs, device)
                 system.train_step(*data)
-            except torch.OutOfMemoryError:
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
                 return False
             return True
 

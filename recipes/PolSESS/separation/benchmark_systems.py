@@ -7,6 +7,7 @@ Authors
 import torch
 from benchmark_networks import make_network
 from losses import si_sdr_loss
+from memory import is_out_of_memory
 
 PRECISIONS = {
     "fp32": torch.float32,
@@ -152,7 +153,7 @@ def reason(error, name):
     >>> reason(RuntimeError("no compiler\\nat all"), "ours_fp32_compiled")
     'could not be compiled: RuntimeError: no compiler'
     """
-    if isinstance(error, torch.OutOfMemoryError):
+    if is_out_of_memory(error):
         return "does not fit"
     failure = "could not be compiled" if parse(name)[2] else "failed"
     message = str(error).strip().partition("\n")[0]

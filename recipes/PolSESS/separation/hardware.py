@@ -9,24 +9,12 @@ import gc
 import math
 
 import torch
-from memory import memory_limit
+from memory import is_out_of_memory, memory_limit
 from randomness import seeded
 
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
-
-# How torch, oneDNN, cuBLAS and cuDNN say that there is no memory, where they do
-# not use torch's class for it.
-OUT_OF_MEMORY = (
-    "out of memory",
-    "alloc_failed",
-    "can't allocate memory",
-    "not enough memory",
-    "bad_alloc",
-    "could not create a primitive",
-    "could not create a memory",
-)
 
 
 class Hardware:
@@ -54,7 +42,9 @@ class Hardware:
             self.compile_module_keys = [k for k in keys if k != "separator"]
             self.compile = bool(self.compile_module_keys)
         super().on_fit_start()
-        check_memory(self)
+        epochs = self.hparams.epoch_counter
+        if epochs.current < epochs.limit:  # else nothing is left to train
+            check_memory(self)
 
 
 def _item_seconds(brain):
@@ -124,7 +114,7 @@ def _fits(brain, batch, samples):
         _step(brain, separator, batch, samples)
         return True
     except Exception as error:
-        is_memory, reason = _is_out_of_memory(error), str(error)
+        is_memory, reason = is_out_of_memory(error), str(error)
         if not (is_memory or is_compiled):
             raise
     finally:
@@ -161,9 +151,3 @@ def _step(brain, separator, batch, samples):
     ]
     brain.scaler.scale(loss.mean()).backward()
     del states
-
-
-def _is_out_of_memory(error):
-    kinds = (torch.OutOfMemoryError, MemoryError)
-    text = str(error).lower()
-    return isinstance(error, kinds) or any(t in text for t in OUT_OF_MEMORY)
