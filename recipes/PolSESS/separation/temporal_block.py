@@ -90,10 +90,12 @@ class TemporalBlock(torch.autograd.Function):
             before2 = before2.to(x.dtype)
             signal = prelu(before2, a2, "active")
             mean2, scale2 = moments(signal, frames)
-            factor, summand = _affine(mean2, scale2, g2, b2)
-            weight = (w2 * factor.transpose(1, 2)).to(x.dtype)
+            weight = (w2 * (g2 * scale2).transpose(1, 2)).to(x.dtype)
             y = product_in_parts(weight, signal.to(x.dtype))
-            y = y.add_(x).add_(product(w2, summand).to(x.dtype))
+            # The mean goes through the rounded weights, as it is in the signal.
+            summand = weight.sum(-1, keepdim=True, dtype=torch.float32) * mean2
+            summand = w2 @ b2 - summand
+            y = y.add_(x).add_(summand.to(x.dtype))
         ctx.frames, ctx.dilation = frames, dilation
         ctx.save_for_backward(
             x, before1, before2, mean1, scale1, mean2, scale2,
