@@ -19,6 +19,7 @@ SIZES = dict(N=32, B=16, H=24, P=3, X=3, R=2, C=2)
 KINDS = [
     dict(),
     dict(C=1, P=5),
+    dict(C=4),
     dict(P=1, mask_nonlinear="softmax"),
     dict(norm_type="cLN"),
     dict(norm_type="cLN", causal=True),
@@ -78,31 +79,20 @@ def test_masks_and_gradients_are_those_of_the_stock_network(options, frames):
         assert error < 1e-4 * gradient.norm() + rounding, name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "options", [dict(C=1), dict(norm_type="cLN", causal=True)], ids=str
-)
-def test_the_default_size_agrees_with_the_stock_network(options):
-    sizes = dict(N=256, B=256, H=512, X=8, R=4, mask_nonlinear="softmax")
-    fast, stock = pair(**{**sizes, **options})
+def test_frozen_weights_and_views_change_nothing():
+    fast, stock = pair(C=1)
+    view = torch.randn(2, 50, 64).relu()[:, ::2, ::2].transpose(1, 2)
+    gradients = []
     for net in (fast, stock):
         for name, parameter in net.named_parameters():
-            # A value near zero may fall on either side of PReLU's edge: such a
-            # network's gradient is 1e-3 from that in float64, stock or fast.
-            if name.endswith("act.weight"):
-                parameter.data.fill_(1)
-    features = 0.1 * torch.randn(1, 256, 999).relu()
-    masks = [net(features) for net in (fast, stock)]
-    assert (masks[0] - masks[1]).abs().max() < 1e-5
-    assert distance(*masks) < 1e-5
-    weights = torch.randn_like(masks[0])
-    for mask in masks:
-        (mask * weights).sum().backward()
-    gradients = [
-        torch.cat([p.grad.flatten() for p in net.parameters()])
-        for net in (fast, stock)
-    ]
-    assert distance(*gradients) < 1e-4
+            parameter.requires_grad = "DSconv" in name
+        masks = net(view)
+        masks.square().sum().backward()
+        gradients.append([p.grad for p in net.parameters()])
+    assert torch.allclose(fast(view), stock(view), atol=1e-5)
+    for found, expected in zip(*gradients):
+        assert (found is None) == (expected is None)
+        assert found is None or torch.allclose(found, expected, rtol=1e-3)
 
 
 def test_one_frame_is_enough_for_a_causal_network():

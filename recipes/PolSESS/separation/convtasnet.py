@@ -16,6 +16,9 @@ What SpeechBrain's forward pass spends its time on, and what is done here:
 * Each normalisation keeps several copies of its input for the backward pass, in
   the precision of its input. See ``temporal_block``.
 
+The last two are for gLN that is not causal, not compiled. Causal networks and cLN
+have the layout without the needless padding, and statistics in float32.
+
 Authors
  * The PolSESS recipe team 2026
 """
