@@ -16,7 +16,7 @@ SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
 
 
 def check(overrides, **options):
-    hparams = hparams_of(**SMALL, **overrides)
+    hparams = hparams_of(**{**SMALL, **overrides})
     check_hparams(hparams, RunOptions.from_dictionary(options))
 
 
@@ -70,7 +70,11 @@ def check(overrides, **options):
         ({"sample_rate": 44100}, "pesq is defined at .*44100"),
         ({"max_grad_norm": -1}, "max_grad_norm: .* 1e9"),
         ({"precision": "float16"}, "precision: .* 'float16'"),
-        ({"segment_seconds": 0.0001}, "segment_seconds"),
+        ({"segment_seconds": 0.0001}, "segment_seconds: 0.0001 s is too short"),
+        (
+            {"segment_seconds": 0.1, "X": 8},  # 129 frames: 16 + 128 * 8
+            "segment_seconds: 0.1 s .* expected 0.13 s or more",
+        ),
     ],
 )
 def test_each_mistake_is_named(overrides, message):

@@ -202,8 +202,12 @@ def _training_errors(hparams, run_opts):
     segment_seconds = hparams.get("segment_seconds")
     if segment_seconds is not None:
         samples = segment_seconds * hparams["sample_rate"]
-        if samples < hparams["kernel_size"]:
-            yield f"segment_seconds: {segment_seconds} s is less than a kernel"
+        least = hparams["separator"].min_samples
+        if samples < least:
+            yield (
+                f"segment_seconds: {segment_seconds} s is too short for the "
+                f"network; expected {least / hparams['sample_rate']:g} s or more"
+            )
 
 
 def _loader_errors(hparams):
