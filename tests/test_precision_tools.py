@@ -5,6 +5,7 @@ Authors
 """
 
 import importlib
+import re
 import sys
 
 import pandas as pd
@@ -17,6 +18,7 @@ from speechbrain.lobes.models import conv_tasnet
 
 sys.path.append(str(ROOT / "tools"))
 bench = importlib.import_module("bench_precision")
+bench_rows = importlib.import_module("bench_precision_rows")
 bench_text = importlib.import_module("bench_precision_text")
 cases = importlib.import_module("half_precision_cases")
 half = importlib.import_module("half_precision")
@@ -143,26 +145,42 @@ def complete_run(output, si_sdri):
         "items_per_second: 20.0\nepoch: 2 - train "
         "nonfinite_gradient_steps: 2, train items_per_second: 30.0\n"
     )
-    (output / bench.LAST_FILE).touch()
+    (output / "record").mkdir()
+    for number, commit in enumerate(("old", "new"), 1):
+        start = output / f"record/start-{number:04}.json"
+        start.write_text(f'{{"commit": "{commit}"}}', encoding="utf-8")
+    (output / bench_rows.LAST_FILE).touch()
 
 
 def test_complete_trainings_are_reused_and_compared(tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(bench, "call", lambda c, folder: commands.append(c))
     sizes = {"n_train": 20, "n_val": 4, "n_test": 4, "epochs": 1}
-    scores = {"fp32": (1.0, 2.0), "bf16": (1.25, 2.75)}
-    for precision, values in scores.items():
+    scores = {
+        "fp32": (1, (1.0, 2.0)),
+        "bf16": (1, (1.25, 2.75)),
+        bench.CONTROL: (2, (1.5, 2.5)),
+    }
+    for precision, (threads, values) in scores.items():
         for seed, value in enumerate(values):
-            folder = tmp_path / "precision_20_4_4_1" / f"{precision}_{seed}"
-            complete_run(folder, value)
-    table = bench.measure(tmp_path, sizes, (0, 1), ["fp32", "bf16"])
+            name = f"{precision}_{seed}_threads_{threads}"
+            complete_run(tmp_path / "precision_20_4_4_1" / name, value)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    table = bench.measure(tmp_path, sizes, (0, 1), list(scores), 2)
     assert len(commands) == 1  # only the corpus
-    assert list(table["precision"]) == ["fp32", "bf16", "bf16", "fp32"]
-    assert list(table["si_sdri"]) == [1.0, 1.25, 2.75, 2.0]
+    in_turn = ["fp32", "bf16", "bf16", "fp32"]
+    assert list(table["precision"]) == in_turn + 2 * [bench.CONTROL]
+    assert list(table["si_sdri"]) == [1.0, 1.25, 2.75, 2.0, 1.5, 2.5]
     assert set(table["best_epoch"]) == {1}
     assert set(table["nonfinite_steps"]) == {3}
     assert set(table["items_per_second"]) == {25.0}
-    text = bench_text.to_markdown(table, sizes, "cpu")
+    assert list(table["threads"]) == [1, 1, 1, 1, 2, 2]
+    assert set(table["commit"]) == {"new"}
+    text = bench_text.to_markdown(table, sizes, "cpu", 2)
+    chosen = "--seeds 0 1 --precisions fp32 bf16 fp32_control --at_once 2`"
+    assert chosen in text and "trainings at commit new:" in text
+    table = table[table["precision"] != bench.CONTROL]
+    assert bench.CONTROL not in bench_text.to_markdown(table, sizes, "cpu")
     # (0.25 + 0.75) / 2 +- 12.7062 * 0.25
     assert "| bf16 | +0.500 | -2.677 to +3.677 | 2 | undecided | 1.00 |" in text
     assert "The GPU was not measured" in text
@@ -180,12 +198,39 @@ def test_trainings_differ_in_nothing_but_precision_and_seed(
         environments.append(environment)
 
     monkeypatch.setattr(bench, "call", call)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     for precision in ("fp32", "bf16", bench.CONTROL):
-        bench.train(tmp_path, tmp_path / precision, precision, 7, 2)
+        bench.train(tmp_path, tmp_path / precision, precision, 7, 2, 3)
     fp32, bf16, control = commands
     differing = {pair for pair in zip(fp32, bf16) if pair[0] != pair[1]}
     assert differing == {("--precision=fp32", "--precision=bf16")}
     assert "--seed=7" in fp32 and "--eval_precision=fp32" in fp32
     assert control == fp32
-    assert environments == [{}, {}, {"OMP_NUM_THREADS": "2"}]
+    assert environments == 3 * [{"OMP_NUM_THREADS": "3"}]
+
+
+@pytest.mark.parametrize(
+    "cores, at_once, threads, control",
+    [(1, 1, 1, 2), (2, 1, 2, 1), (8, 1, 8, 4), (8, 2, 4, 2), (8, 8, 1, 2)],
+)
+def test_trainings_share_the_cores(
+    cores, at_once, threads, control, monkeypatch
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
+    assert bench.threads_of("bf16", at_once) == threads
+    assert bench.threads_of(bench.CONTROL, at_once) == control
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--precisions", "bf16"], "fp32 is what the others are compared"),
+        (["--seeds", "1", "2", "1"], r"each once expected, \[1, 2, 1\] found"),
+        (["--precisions", "fp8"], "invalid choice: 'fp8'"),
+        (["--at_once", "0"], r"\(threads\) expected, 0 found"),
+        (["--at_once", "1000"], r"\(threads\) expected, 1000 found"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options, message, capsys):
+    with pytest.raises(SystemExit):
+        bench.options_of(["work", "out", *options])
+    assert re.search(message, capsys.readouterr().err)

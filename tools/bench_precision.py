@@ -2,32 +2,31 @@
 
 > python tools/bench_precision.py bench results/precision
 
-The demo's network and corpus, the same seeds and steps, one training after the
-other: seed by seed, the precisions in turn. What counts is the best validation
+The demo's network and corpus, the same seeds and steps: seed by seed, the
+precisions in turn, controls at the end. What counts is the best validation
 SI-SDRi, in which networks are run in fp32, and its difference within a seed. A
 training that is complete in the work folder is not repeated: delete the folder
 when the code has changed. Sizes are options, see --help; their defaults are
-those of the demo.
+those of the demo. With --at_once several trainings share the cores: so small a
+network gains little from a second thread. A control always runs alone.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import argparse
+import itertools
 import os
 import pathlib
-import re
-import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import torch
-import yaml
+from bench_precision_rows import LAST_FILE, row_of
 from bench_precision_text import to_markdown
 from readme_section import ROOT
-
-from speechbrain.utils.checkpoints import CKPT_PREFIX
 
 RECIPE = ROOT / "recipes/PolSESS"
 YAML = "hparams/convtasnet_demo.yaml"
@@ -35,9 +34,8 @@ SIZES = {"n_train": 1000, "n_val": 40, "n_test": 60, "epochs": 10}
 SEEDS = (1234, 1235, 1236)
 CORPUS_SEED = 1234
 CONTROL = (
-    "fp32_control"  # fp32 with fewer threads, which round in another order
+    "fp32_control"  # fp32 with other threads, which round in another order
 )
-LAST_FILE = "test_summary.md"  # where it stands, a training is complete
 
 
 def call(command, folder, **environment):
@@ -66,7 +64,22 @@ def make_corpus(folder, sizes):
     call([sys.executable, script, *arguments], ROOT)
 
 
-def train(corpus, output, precision, seed, epochs):
+def threads_of(precision, at_once):
+    """Threads of a training: its share of the cores, for the control another.
+
+    Example
+    -------
+    >>> cores = torch.get_num_threads()
+    >>> threads_of("bf16", at_once=cores), threads_of(CONTROL, at_once=cores)
+    (1, 2)
+    """
+    threads = max(1, torch.get_num_threads() // at_once)
+    if precision == CONTROL:
+        return threads // 2 if threads > 1 else 2
+    return threads
+
+
+def train(corpus, output, precision, seed, epochs, threads):
     """Trains, unless it has been done."""
     if (output / LAST_FILE).exists():
         print(f"{output}: complete already", flush=True)
@@ -81,87 +94,14 @@ def train(corpus, output, precision, seed, epochs):
         "metrics": "[si_sdr]",
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
-    environment = {}
-    if precision == CONTROL:
-        threads = max(1, torch.get_num_threads() // 2)
-        environment["OMP_NUM_THREADS"] = str(threads)
     call(
         [sys.executable, "train.py", YAML, *arguments, "--noprogressbar"],
         RECIPE / "separation",
-        **environment,
+        OMP_NUM_THREADS=str(threads),
     )
 
 
-def best_si_sdri(output):
-    """The best validation SI-SDRi in dB, and its epoch, with all digits.
-
-    Arguments
-    ---------
-    output : pathlib.Path
-        Of a training.
-
-    Returns
-    -------
-    si_sdri : float
-        Of the checkpoints that are kept, the best one among them.
-    epoch : int
-        Of that checkpoint.
-    """
-    metas = [
-        yaml.safe_load(path.read_text(encoding="utf-8"))
-        for path in output.glob(f"save/{CKPT_PREFIX}+*/CKPT.yaml")
-    ]
-    # Those within an epoch have no score.
-    scores = [(m["si_sdri"], m["epoch"]) for m in metas if "si_sdri" in m]
-    if not scores:
-        sys.exit(f"{output}: no checkpoint with a score")
-    return max(scores)
-
-
-def speed_and_skips(log):
-    """Median mixtures a second, and steps without finite gradients.
-
-    Arguments
-    ---------
-    log : str
-        The text of train_log.txt.
-
-    Returns
-    -------
-    items_per_second : float
-        Median of the epochs.
-    skipped : int
-        Sum over the epochs.
-
-    Example
-    -------
-    >>> log = (
-    ...     "train nonfinite_gradient_steps: 1, train items_per_second: 24.5\\n"
-    ... )
-    >>> speed_and_skips(log)
-    (24.5, 1)
-    """
-    speeds = re.findall(r"train items_per_second: ([\d.]+)", log)
-    skipped = re.findall(r"train nonfinite_gradient_steps: (\d+)", log)
-    return statistics.median(map(float, speeds)), sum(map(int, skipped))
-
-
-def row_of(output, precision, seed):
-    """What a training came to."""
-    si_sdri, epoch = best_si_sdri(output)
-    log = (output / "train_log.txt").read_text(encoding="utf-8")
-    speed, skipped = speed_and_skips(log)
-    return {
-        "seed": seed,
-        "precision": precision,
-        "si_sdri": si_sdri,
-        "best_epoch": epoch,
-        "items_per_second": speed,
-        "nonfinite_steps": skipped,
-    }
-
-
-def measure(work, sizes, seeds, precisions):
+def measure(work, sizes, seeds, precisions, at_once=1):
     """A row for each seed and precision; the precisions take turns."""
     # Of these sizes alone, so that nothing of others counts as complete.
     folder = work / "precision_{n_train}_{n_val}_{n_test}_{epochs}".format(
@@ -169,13 +109,23 @@ def measure(work, sizes, seeds, precisions):
     )
     corpus = folder / "PolSESS"
     make_corpus(corpus, sizes)
-    rows = []
-    for number, seed in enumerate(seeds):
-        for precision in precisions[:: -1 if number % 2 else 1]:
-            output = folder / f"{precision}_{seed}"
-            train(corpus, output, precision, seed, sizes["epochs"])
-            rows.append(row_of(output, precision, seed))
-            print(rows[-1], flush=True)
+
+    def row(seed, precision):
+        """Trains one of them."""
+        threads = threads_of(precision, at_once)
+        output = folder / f"{precision}_{seed}_threads_{threads}"
+        train(corpus, output, precision, seed, sizes["epochs"], threads)
+        found = row_of(output, precision, seed, threads)
+        print(found, flush=True)
+        return found
+
+    orders = itertools.cycle([precisions, precisions[::-1]])
+    cases = [(s, p) for s, order in zip(seeds, orders) for p in order]
+    controls = [case for case in cases if case[1] == CONTROL]
+    with ThreadPoolExecutor(at_once) as pool:
+        others = [case for case in cases if case not in controls]
+        rows = list(pool.map(row, *zip(*others)))
+    rows += [row(*case) for case in controls]  # has threads of its own
     return pd.DataFrame(rows)
 
 
@@ -191,8 +141,20 @@ def options_of(arguments):
     add("--seeds", type=int, nargs="+", default=SEEDS)
     # SpeechBrain refuses fp16 on a CPU.
     half = ["bf16", "fp16"] if device == "cuda" else ["bf16"]
+    all_of_them = ["fp32", *half, CONTROL]
+    add("--precisions", nargs="+", choices=all_of_them, default=all_of_them)
+    add("--at_once", type=int, default=1, help="trainings; default 1")
     options = parser.parse_args(arguments)
-    options.device, options.precisions = device, ["fp32", *half, CONTROL]
+    if "fp32" not in options.precisions:
+        parser.error("--precisions: fp32 is what the others are compared with")
+    if len(set(options.seeds)) < len(options.seeds):
+        parser.error(f"--seeds: each once expected, {options.seeds} found")
+    if not 1 <= options.at_once <= torch.get_num_threads():
+        parser.error(
+            f"--at_once: 1 to {torch.get_num_threads()} (threads) expected, "
+            f"{options.at_once} found"
+        )
+    options.device = device
     return options
 
 
@@ -207,11 +169,13 @@ def main(arguments):
     options = options_of(arguments)
     sizes = {name: getattr(options, name) for name in SIZES}
     work = pathlib.Path(os.path.abspath(options.work_folder))
-    table = measure(work, sizes, options.seeds, options.precisions)
+    table = measure(
+        work, sizes, options.seeds, options.precisions, options.at_once
+    )
     output = options.output_folder
     output.mkdir(parents=True, exist_ok=True)
     table.to_csv(output / "precision.csv", index=False)
-    text = to_markdown(table, sizes, options.device)
+    text = to_markdown(table, sizes, options.device, options.at_once)
     (output / "README.md").write_text(text, encoding="utf-8")
     print(text)
 

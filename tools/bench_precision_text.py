@@ -8,7 +8,6 @@ import math
 import os
 import statistics
 
-import torch
 from readme_section import where
 from scipy import stats
 
@@ -63,12 +62,12 @@ def verdict(low, high, target=TARGET_DB):
 def scores_lines(table):
     """The lines of the table of all trainings."""
     lines = [
-        "| seed | precision | SI-SDRi, dB | best epoch | mixtures/s | steps "
-        "without finite gradients |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| seed | precision | threads | SI-SDRi, dB | best epoch | mixtures/s "
+        "| steps without finite gradients |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {row.seed} | {row.precision} | {row.si_sdri:.3f} | "
+        f"| {row.seed} | {row.precision} | {row.threads} | {row.si_sdri:.3f} | "
         f"{row.best_epoch} | {row.items_per_second:.1f} | "
         f"{row.nonfinite_steps} |"
         for row in table.itertuples()
@@ -100,7 +99,13 @@ def differences_lines(table):
     return lines
 
 
-def to_markdown(table, sizes, device):
+CONTROL_TEXT = (
+    " How far they part shows fp32_control: fp32 once more, on a CPU with "
+    "another number of threads, which add in another order."
+)
+
+
+def to_markdown(table, sizes, device, at_once=1):
     """The result as tables with what is needed to repeat it.
 
     Arguments
@@ -111,6 +116,8 @@ def to_markdown(table, sizes, device):
         Of the corpus, and the epochs.
     device : str
         cpu or cuda.
+    at_once : int
+        Trainings that shared the cores.
 
     Returns
     -------
@@ -119,8 +126,15 @@ def to_markdown(table, sizes, device):
     """
     from facts import device_name
 
-    commit, machine = where()
-    seeds = " ".join(map(str, table["seed"].unique()))
+    machine = where()[1]
+    commits = " and ".join(table["commit"].unique())  # of the trainings
+    precisions = list(table["precision"].unique())
+    choices = {
+        "seeds": " ".join(map(str, table["seed"].unique())),
+        "precisions": " ".join(precisions),
+        "at_once": at_once,
+    }
+    chosen = "".join(f" --{name} {value}" for name, value in choices.items())
     measured = f"Trained on {device_name(device)}."
     if device == "cpu":
         measured = (
@@ -139,12 +153,11 @@ def to_markdown(table, sizes, device):
         "seeds. The target is kept if the whole interval is within it, missed "
         "if none of it is, otherwise undecided: trainings part by the smallest "
         "rounding, so that their difference is not that of the precision "
-        "alone. How far they part shows fp32_control: fp32 once more, on a CPU "
-        "with half the threads, which add in another order.\n",
+        f"alone.{CONTROL_TEXT if 'fp32_control' in precisions else ''}\n",
         f"`python tools/bench_precision.py bench results/precision "
-        f"{OPTIONS.format(**sizes)} --seeds {seeds}` (`hparams/"
-        f"convtasnet_demo.yaml`) at commit {commit}: {machine}, "
-        f"{torch.get_num_threads()} thread(s). Speeds are to be trusted only "
+        f"{OPTIONS.format(**sizes)}{chosen}` (`hparams/"
+        f"convtasnet_demo.yaml`) ; trainings at commit {commits}: {machine}, {at_once} "
+        "training(s) at once. Speeds are to be trusted only "
         "where nothing else ran; load of the machine at the end: "
         f"{os.getloadavg()[0]:.1f} processes on {os.cpu_count()} cores.\n",
     ]

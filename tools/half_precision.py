@@ -132,7 +132,9 @@ def main(output_folder):
     output_folder : str
         For the figures.
     """
-    torch.backends.cudnn.allow_tf32 = False  # float32 is to be float32
+    # SpeechBrain allows TF32; float32 is to be float32.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     device = "cuda" if torch.cuda.is_available() else "cpu"
     seconds = SECONDS[device]
     table = measure(SIZES, *recording(seconds), device)
