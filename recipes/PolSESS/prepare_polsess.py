@@ -114,7 +114,7 @@ def prepare_polsess(
         If True, nothing is done.
     packed_folder : str, optional
         Where to pack each mixture into one file, without loss, so that it is
-        read faster; see ``audit.packing``. The manifests stay the same.
+        for slow disks; see ``audit.packing``. The manifests stay the same.
 
     Raises
     ------
@@ -277,7 +277,7 @@ def main(arguments=None):
     parser.add_argument("--n_jobs", type=int, help="threads that read audio")
     parser.add_argument(
         "--packed_folder",
-        help="where to pack each mixture into one file, read faster",
+        help="where to pack each mixture into one file, for slow disks",
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
