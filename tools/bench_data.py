@@ -137,13 +137,15 @@ def loader(hparams, dataset, workers):
     return made
 
 
-def time_epoch(hparams, dataset, epoch, workers):
+def time_epoch(hparams, dataset, epoch, workers, to_forget=None):
     """Items a second, and items a second of this process's CPU time."""
     hparams["train_mixer"].set_epoch(epoch)
     if workers is None:
         made = batches(hparams, dataset)
     else:
         made = loader(hparams, dataset, workers)
+    if to_forget is not None:  # after the workers have been started
+        make_cold(to_forget)
     start, cpu_start = time.perf_counter(), time.process_time()
     n_items = sum(map(len, made))
     seconds = time.perf_counter() - start
@@ -176,12 +178,11 @@ def measure(work_folder):
             cases = [("warm", None)]
             if way != "audio_io":
                 cases += [("warm", workers) for workers in WORKERS]
-                cases += [("cold", None)] * TO_MAKE_COLD
+                cases += [("cold", None), ("cold", 1)] * TO_MAKE_COLD
             for cache, workers in cases:
-                if cache == "cold":
-                    make_cold(folder)
+                to_forget = folder if cache == "cold" else None
                 with reading(way):
-                    times = time_epoch(*of_way, number + 1, workers)
+                    times = time_epoch(*of_way, number + 1, workers, to_forget)
                 named = "none" if workers is None else workers
                 rows.append({**case, "cache": cache, "workers": named, **times})
                 print(rows[-1], flush=True)

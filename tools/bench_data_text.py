@@ -15,12 +15,12 @@ REASONS = """\
 Reading a packed file is one call for all channels, but then those that are wanted \
 are picked out of its interleaved samples, which takes as long as opening the \
 released files does where these are in memory. What packing saves is the disk: see \
-the cold rows. A worker process makes fewer items than this process, since it has \
-to hand each batch over: it is copied into shared memory, whose pages the system \
-clears first, and the receiver opens that. Tried and not faster: mixing block by \
+the cold rows. A worker process makes fewer items than this process, since \
+it has to hand each batch over: it is copied into memory that both share, and out \
+of it (`handover.py`; as torch does it, through new memory and a connection for \
+each batch, that takes several times as long). Tried and not faster: mixing block by \
 block while reading, one product of all channels with the signs of their sums, \
-joining a batch in shared memory at once, a shorter switching interval of Python's \
-threads, sharing by file names, more batches ahead.
+a shorter switching interval of Python's threads, more batches ahead.
 """
 
 
@@ -68,7 +68,8 @@ def to_markdown(table, stages, about, is_cold):
     commit, machine = where()
     return "\n".join(lines) + (
         f"\n\nTargets: {TARGETS['released']:,} items a second of released and "
-        f"{TARGETS['packed']:,} of packed files, warm, in one process. An item is "
+        f"{TARGETS['packed']:,} of packed files, warm, per worker: see one worker, "
+        "and none for the pipeline without handing over. An item is "
         "a mixture of 4 s at 8 kHz with its references, made by the pipeline of "
         "`train.py` and put into batches of 4. Released: a WAV file per component; "
         "packed: one per mixture; audio_io: released files read by SpeechBrain's "

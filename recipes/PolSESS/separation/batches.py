@@ -5,6 +5,7 @@ Authors
 """
 
 import torch
+from handover import Handed
 
 from speechbrain.dataio.batch import PaddedBatch, PaddedData
 from speechbrain.utils.data_utils import batch_pad_right
@@ -41,9 +42,9 @@ def pad_right(tensors, **options):
 class JoinedBatch(PaddedBatch):
     """A PaddedBatch whose padded tensors travel between processes as one.
 
-    A worker opens a connection for every tensor that it hands over, which takes
-    as long as making an item of 4 s. What arrives is equal; its tensors share one
-    piece of memory, without overlap. Tensors of several types travel one by one.
+    A worker hands each tensor over by itself, which takes longer than making it;
+    see ``handover``. What arrives is equal; its tensors share one piece of memory,
+    without overlap. Tensors of several types travel one by one.
 
     Arguments
     ---------
@@ -83,7 +84,7 @@ class JoinedBatch(PaddedBatch):
         shapes = {k: [t.shape for t in pair] for k, pair in padded.items()}
         joined = torch.cat([tensor.flatten() for tensor in tensors])
         rest = {k: v for k, v in state.items() if k not in padded}
-        return rest, shapes, joined
+        return rest, shapes, Handed(joined)
 
     def __setstate__(self, parts):
         """Takes what ``__getstate__`` returned."""
@@ -92,7 +93,7 @@ class JoinedBatch(PaddedBatch):
         if shapes is None:
             return
         sizes = [s.numel() for pair in shapes.values() for s in pair]
-        pieces = iter(joined.split(sizes))
+        pieces = iter(joined.tensor.split(sizes))
         for key, pair in shapes.items():
             tensors = [next(pieces).view(shape) for shape in pair]
             setattr(self, key, PaddedData(*tensors))

@@ -1,0 +1,123 @@
+"""A worker's tensors arrive as they were, through memory that is used again."""
+
+import multiprocessing
+import pickle
+import time
+from multiprocessing.reduction import ForkingPickler
+
+import handover
+import pytest
+import torch
+from batches import JoinedBatch
+from handover import Handed
+from torch.utils.data import DataLoader
+
+
+class Signals(torch.utils.data.Dataset):
+    """Item i is a ramp from i, of a length that goes up and down."""
+
+    def __init__(self, n_items, dtype=torch.float32):
+        self.n_items, self.dtype = n_items, dtype
+
+    def __len__(self):
+        return self.n_items
+
+    def __getitem__(self, i):
+        length = 1000 + 997 * (7 * i % 11)
+        signal = i + torch.arange(length).to(self.dtype) / length
+        return {"id": i, "signal": signal, "sources": signal.repeat(2, 1).T}
+
+
+def check(batches, dataset):
+    """All items came once, in order, with their values."""
+    expected = iter(range(len(dataset)))
+    for batch in batches:
+        for row, number in enumerate(batch.id):
+            item = dataset[next(expected)]
+            assert number == item["id"]
+            for key in ("signal", "sources"):
+                found = getattr(batch, key)
+                length = round(float(found.lengths[row]) * found.data.shape[1])
+                assert found.data.dtype == item[key].dtype
+                assert torch.equal(found.data[row, :length], item[key])
+                assert not found.data[row, length:].any()
+    assert next(expected, None) is None
+
+
+@pytest.mark.parametrize(
+    "start, dtype",
+    [
+        ("fork", torch.float32),
+        ("spawn", torch.float32),
+        ("fork", torch.int16),  # lengths are of another type: one by one
+    ],
+)
+def test_batches_that_are_kept_stay_as_they_were(start, dtype):
+    dataset = Signals(40, dtype)
+    loader = DataLoader(
+        dataset,
+        3,
+        num_workers=2,
+        collate_fn=JoinedBatch,
+        multiprocessing_context=start,
+    )
+    check(list(loader), dataset)
+
+
+@pytest.mark.parametrize("prefetch", [1, 4])
+def test_memory_is_used_again(prefetch):
+    """However fast the receiver; that of earlier workers is given back."""
+    dataset = Signals(60)
+    for _ in range(2):
+        loader = DataLoader(
+            dataset,
+            2,
+            num_workers=2,
+            collate_fn=JoinedBatch,
+            persistent_workers=True,
+            prefetch_factor=prefetch,
+        )
+        check(loader, dataset)
+        check([[batch, time.sleep(0.01)][0] for batch in loader], dataset)
+        running = {child.pid for child in multiprocessing.active_children()}
+        pieces = [key for key in handover._received if key[0] in running]
+        assert 2 <= len(pieces) <= 2 * (prefetch + 1)
+        assert all(number <= prefetch for _, number in pieces)
+        assert len(handover._received) == len(pieces)
+        del loader
+
+
+def test_an_epoch_that_is_left_does_not_spoil_the_next():
+    dataset = Signals(30)
+    loader = DataLoader(
+        dataset,
+        2,
+        num_workers=2,
+        collate_fn=JoinedBatch,
+        persistent_workers=True,
+    )
+    for n_batches in (1, 4):
+        kept = [batch for batch, _ in zip(loader, range(n_batches))]
+        check(loader, dataset)
+        assert torch.equal(kept[0].signal.data[0, :1000], dataset[0]["signal"])
+
+
+def test_two_loaders_at_once_are_told_apart():
+    datasets = Signals(20), Signals(20, torch.float64)
+    loaders = [
+        DataLoader(d, 2, num_workers=1, collate_fn=JoinedBatch)
+        for d in datasets
+    ]
+    batches = list(zip(*loaders))
+    for number, dataset in enumerate(datasets):
+        check([pair[number] for pair in batches], dataset)
+
+
+def test_elsewhere_a_tensor_travels_as_it_is():
+    given = torch.randn(3, 2)
+    data = pickle.dumps(Handed(given))
+    for _ in range(2):  # does not depend on what was sent before
+        assert torch.equal(pickle.loads(data).tensor, given)
+    data = ForkingPickler.dumps(Handed(given))  # as to a process of one's own
+    assert torch.equal(pickle.loads(data).tensor, given)
+    assert not handover._own
