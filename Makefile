@@ -3,7 +3,7 @@
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
 # make faults   the complete matrix of faults, into results/faults (half an hour)
-# make bench  the benchmarks, into results/ (two hours on two cores)
+# make bench  the benchmarks, into results/ (five hours on two cores)
 # make upstream SPEECHBRAIN=/path/to/checkout   SpeechBrain's checks, a patch for it
 #             ROWS=0: without trainings; LIBRARY=installed: with .venv's speechbrain
 # Another interpreter: make demo PYTHON=/path/to/python3.11

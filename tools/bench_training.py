@@ -6,7 +6,8 @@ The command is train.py with the small network on a simulated corpus: reading,
 mixing, the loop of SpeechBrain with what the recipe adds. The bare step is that
 of the same network, loss, clipping and Adam on noise in memory, timed right
 before and right after. The preparation reads metadata of the size of the
-training set of PolSESS, without audio.
+training set of PolSESS, without audio, and with its audit a tenth of that with all
+files.
 
 Authors
  * The PolSESS recipe team 2026
@@ -21,6 +22,7 @@ import sys
 import time
 
 import torch
+from bench_preparation import measure_preparation
 from readme_section import ROOT, where
 
 SEPARATION = ROOT / "recipes/PolSESS/separation"
@@ -34,6 +36,7 @@ SECONDS = 4.0
 STEPS = N_TRAIN // BATCH_SIZE  # of a round, as many as in an epoch
 WARM_UP = 3
 ROWS = 128_000
+AUDITED_ROWS = 12_800
 MOST_OVERHEAD, MOST_WAITING = 10, 5  # percent: the targets
 OVERRIDES = {
     "batch_size": BATCH_SIZE,
@@ -162,54 +165,6 @@ def measure_training(folder, device):
     return rows
 
 
-# A preparation that prints its seconds.
-PREPARE = """
-import sys, time
-sys.path.insert(0, {folder!r})
-from prepare_polsess import prepare_polsess
-start = time.perf_counter()
-prepare_polsess({root!r}, {save!r}, ["train"], audit="none")
-print(time.perf_counter() - start)
-"""
-
-
-def make_metadata(folder, n_rows):
-    """Writes metadata of so many rows, whose files need not be there."""
-    import tiny_corpus
-
-    root = folder / "Rows"
-    rows = tiny_corpus.make_corpus(root, {"train": (1, 1)}, seconds=0.1)
-    rows = rows["train"]
-    for number in range(n_rows - 2):
-        row = dict(rows[number % 2])
-        for column in tiny_corpus.FOLDERS:
-            row[column] = row[column] and f"{number:06d}{row[column]}"
-        row["speech1OryginalPath"] = f"C:\\emu\\SES{number % 500:04d}\\1.wav"
-        rows.append(row)
-    tiny_corpus.write_metadata(tiny_corpus.metadata_path(root, "train"), rows)
-    return root
-
-
-def measure_preparation(folder, n_rows):
-    """Seconds of each round, every one in a fresh process."""
-    root = make_metadata(folder, n_rows)
-    seconds = []
-    for _ in range(ROUNDS):
-        script = PREPARE.format(
-            folder=str(SEPARATION.parent),
-            root=str(root),
-            save=str(folder / f"save_{time.time_ns()}"),
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        seconds.append(float(done.stdout.splitlines()[-1]))
-    return seconds
-
-
 def to_text(values, digits=1):
     """Median and range."""
     figures = (statistics.median(values), min(values), max(values))
@@ -234,14 +189,18 @@ def to_markdown(result):
         "| of the time, waiting for data, % | "
         f"{to_text(columns['waiting_percent'])} | below {MOST_WAITING} |\n"
         f"| preparation of {ROWS:,} rows without audit, s | "
-        f"{to_text(result['preparation_seconds'])} | |\n\n"
+        f"{to_text(result['preparation_seconds'])} | |\n"
+        f"| preparation of {AUDITED_ROWS:,} rows with `audit=quick`, s | "
+        f"{to_text(result['audited_seconds'])} | |\n\n"
         f"`train.py {YAML} {overrides} --precision=fp32 "
         "--ckpt_interval_minutes=0` on a simulated corpus, the second epoch of "
         f"{N_TRAIN} mixtures of {SECONDS:g} s in each of {ROUNDS} rounds; a "
         "bare step is the same network, loss, clipping and Adam on noise in "
         f"memory, {STEPS} of them right before and right after, with "
         f"{result['threads']} thread(s) like the command. The preparation is "
-        "`prepare_polsess` with `audit=none` and without audio.\n\n"
+        "`prepare_polsess`: without an audit no file needs to be there; with the "
+        "quick one, the default, the head of each file is read (files of 4 s, hard "
+        "links to those of two mixtures).\n\n"
         "`make bench` (`tools/bench_training.py`) at commit "
         f"{result['commit']}, on {result['device']}: {result['machine']}.\n"
     )
@@ -262,7 +221,12 @@ def main(work_folder, output_folder):
     folder = pathlib.Path(work_folder).resolve() / "training"
     result = {
         "rounds": measure_training(folder, device),
-        "preparation_seconds": measure_preparation(folder, ROWS),
+        "preparation_seconds": measure_preparation(
+            folder, ROWS, "none", ROUNDS
+        ),
+        "audited_seconds": measure_preparation(
+            folder, AUDITED_ROWS, "quick", ROUNDS
+        ),
         "threads": torch.get_num_threads(),
         "device": device,
     }
