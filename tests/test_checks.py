@@ -75,6 +75,10 @@ def check(overrides, **options):
             {"segment_seconds": 0.1, "X": 8},  # 129 frames: 16 + 128 * 8
             "segment_seconds: 0.1 s .* expected 0.13 s or more",
         ),
+        (
+            {"segment_seconds": 0.1, "X": 8, "implementation": "stock"},
+            "segment_seconds: 0.1 s .* expected 0.13 s or more",
+        ),
     ],
 )
 def test_each_mistake_is_named(overrides, message):

@@ -113,6 +113,57 @@ def test_two_loaders_at_once_are_told_apart():
         check([pair[number] for pair in batches], dataset)
 
 
+def hand(items):
+    """Gives a tensor of one's own choice to a worker to hand over."""
+    return Handed(items[0])
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_any_tensor_arrives_even_where_no_shared_memory_is_left(
+    is_full, monkeypatch
+):
+    dataset = [
+        torch.randn(3, 4).T,
+        torch.empty(0, 2),
+        torch.tensor(5),
+        torch.tensor([True, False]),
+        torch.randn(2, 3).bfloat16(),
+        torch.randn(5, requires_grad=True).double(),
+    ]
+
+    def fail(tensor):
+        raise RuntimeError("unable to allocate shared memory")
+
+    if is_full:
+        monkeypatch.setattr(torch.Tensor, "share_memory_", fail)
+    loader = DataLoader(dataset, 1, num_workers=1, collate_fn=hand)
+    before = dict(handover._received)
+    for found, expected in zip(loader, dataset, strict=True):
+        assert found.tensor.dtype == expected.dtype
+        assert torch.equal(found.tensor, expected)
+        found.tensor.zero_()
+        assert (handover._received == before) == is_full
+
+
+def test_what_was_received_in_inference_mode_can_be_filled_again():
+    dataset = Signals(20)
+    loader = DataLoader(
+        dataset,
+        2,
+        num_workers=1,
+        collate_fn=JoinedBatch,
+        persistent_workers=True,
+    )
+    with torch.inference_mode():
+        check(loader, dataset)
+    check(loader, dataset)
+
+
+def test_a_piece_of_a_worker_that_has_ended_is_an_error_of_the_connection():
+    with pytest.raises(EOFError, match="process -1, which made it, has ended"):
+        handover._receive(-1, 0, None, torch.float32, torch.Size([2]))
+
+
 def test_elsewhere_a_tensor_travels_as_it_is():
     given = torch.randn(3, 2)
     data = pickle.dumps(Handed(given))
@@ -120,4 +171,4 @@ def test_elsewhere_a_tensor_travels_as_it_is():
         assert torch.equal(pickle.loads(data).tensor, given)
     data = ForkingPickler.dumps(Handed(given))  # as to a process of one's own
     assert torch.equal(pickle.loads(data).tensor, given)
-    assert not handover._own
+    assert not handover._own  # as this is no worker

@@ -1,11 +1,13 @@
 """Signals in a library: who listens when, and what is left afterwards."""
 
+import queue
 import signal
 import threading
 
 import interruption
 import pytest
 import torch
+from interruption import workers_explained
 from promises import HANDLERS, SIGNALS
 from reliability import Reliable
 from watch import Watch
@@ -190,3 +192,19 @@ def test_a_thread_trains_without_listening(tmp_path):
     thread.join()
     assert results[0] == -14
     assert list(brain.heard) == [former] * 3
+
+
+def test_a_killed_worker_is_told_also_where_it_was_missed_first():
+    """torch raises its error from that of the queue when time has run out."""
+    with pytest.raises(RuntimeError, match=r"\(s\) 7\) exited.* --num_workers"):
+        with workers_explained():
+            try:
+                raise queue.Empty
+            except queue.Empty as error:
+                text = "DataLoader worker (pid(s) 7) exited unexpectedly"
+                raise RuntimeError(text) from error
+
+
+def test_other_errors_are_left_as_they_are():
+    with pytest.raises(ValueError, match="^a batch$"), workers_explained():
+        raise ValueError("a batch") from KeyError("its cause")

@@ -225,6 +225,7 @@ def test_trainings_share_the_cores(
     [
         (["--precisions", "bf16"], "fp32 is what the others are compared"),
         (["--seeds", "1", "2", "1"], r"each once expected, \[1, 2, 1\] found"),
+        (["--precisions", "fp32", "fp32"], "precisions: each once expected"),
         (["--precisions", "fp8"], "invalid choice: 'fp8'"),
         (["--at_once", "0"], r"\(threads\) expected, 0 found"),
         (["--at_once", "1000"], r"\(threads\) expected, 1000 found"),

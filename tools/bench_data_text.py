@@ -17,8 +17,7 @@ are picked out of its interleaved samples, which takes as long as opening the \
 released files does where these are in memory. What packing saves is the disk: see \
 the cold rows. A worker process makes fewer items than this process, since \
 it has to hand each batch over: it is copied into memory that both share, and out \
-of it (`handover.py`; as torch does it, through new memory and a connection for \
-each batch, that takes several times as long). Tried and not faster: mixing block by \
+of it (`handover.py`). Tried and not faster: mixing block by \
 block while reading, one product of all channels with the signs of their sums, \
 a shorter switching interval of Python's threads, more batches ahead.
 """
@@ -33,6 +32,32 @@ def to_text(values):
         f"{statistics.median(values):.0f} ({min(values):.0f} to "
         f"{max(values):.0f})"
     )
+
+
+def verdicts(table):
+    """Which targets are reached, by a worker and without handing over.
+
+    Arguments
+    ---------
+    table : pandas.DataFrame
+        See ``to_markdown``.
+
+    Returns
+    -------
+    str
+        Sentences.
+    """
+    warm = table[table["cache"] == "warm"]
+    names = {1: "one worker", "none": "one process without a loader"}
+    sentences = []
+    for files, target in TARGETS.items():
+        for workers, name in names.items():
+            rows = warm[(warm["files"] == files) & (warm["workers"] == workers)]
+            medians = rows.groupby("task", sort=False)["items_s"].median()
+            found = " and ".join(f"{m:.0f} ({t})" for t, m in medians.items())
+            word = "reached" if (medians >= target).all() else "missed"
+            sentences.append(f"{files.capitalize()}, {name}: {found}, {word}.")
+    return " ".join(sentences)
 
 
 def to_markdown(table, stages, about, is_cold):
@@ -68,8 +93,8 @@ def to_markdown(table, stages, about, is_cold):
     commit, machine = where()
     return "\n".join(lines) + (
         f"\n\nTargets: {TARGETS['released']:,} items a second of released and "
-        f"{TARGETS['packed']:,} of packed files, warm, per worker: see one worker, "
-        "and none for the pipeline without handing over. An item is "
+        f"{TARGETS['packed']:,} of packed files, warm, per worker. "
+        f"{verdicts(table)} An item is "
         "a mixture of 4 s at 8 kHz with its references, made by the pipeline of "
         "`train.py` and put into batches of 4. Released: a WAV file per component; "
         "packed: one per mixture; audio_io: released files read by SpeechBrain's "

@@ -147,8 +147,10 @@ def options_of(arguments):
     options = parser.parse_args(arguments)
     if "fp32" not in options.precisions:
         parser.error("--precisions: fp32 is what the others are compared with")
-    if len(set(options.seeds)) < len(options.seeds):
-        parser.error(f"--seeds: each once expected, {options.seeds} found")
+    for name in ("seeds", "precisions"):
+        found = getattr(options, name)
+        if len(set(found)) < len(found):
+            parser.error(f"--{name}: each once expected, {found} found")
     if not 1 <= options.at_once <= torch.get_num_threads():
         parser.error(
             f"--at_once: 1 to {torch.get_num_threads()} (threads) expected, "

@@ -199,8 +199,9 @@ def to_markdown(result):
         f"memory, {STEPS} of them right before and right after, with "
         f"{result['threads']} thread(s) like the command. The preparation is "
         "`prepare_polsess`: without an audit no file needs to be there; with the "
-        "quick one, the default, the head of each file is read (files of 4 s, hard "
-        "links to those of two mixtures).\n\n"
+        "quick one, the default, the head of each file is read, and the samples of some "
+        "mixtures (files of 4 s, hard links to those of two mixtures, hence in "
+        "memory).\n\n"
         "`make bench` (`tools/bench_training.py`) at commit "
         f"{result['commit']}, on {result['device']}: {result['machine']}.\n"
     )

@@ -113,8 +113,8 @@ def prepare_polsess(
     skip_prep : bool
         If True, nothing is done.
     packed_folder : str, optional
-        Where to pack each mixture into one file, without loss, so that it is
-        for slow disks; see ``audit.packing``. The manifests stay the same.
+        Where to pack each mixture into one file, without loss, for slow disks;
+        see ``audit.packing``. The manifests stay the same.
 
     Raises
     ------

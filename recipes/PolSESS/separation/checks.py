@@ -5,6 +5,7 @@ Authors
 """
 
 import difflib
+import math
 import os
 from importlib.metadata import version
 
@@ -201,12 +202,13 @@ def _training_errors(hparams, run_opts):
         )
     segment_seconds = hparams.get("segment_seconds")
     if segment_seconds is not None:
-        samples = segment_seconds * hparams["sample_rate"]
+        samples = round(segment_seconds * hparams["sample_rate"])
         least = hparams["separator"].min_samples
         if samples < least:
+            seconds = math.ceil(1e4 * least / hparams["sample_rate"]) / 1e4
             yield (
                 f"segment_seconds: {segment_seconds} s is too short for the "
-                f"network; expected {least / hparams['sample_rate']:g} s or more"
+                f"network; expected {seconds:g} s or more"
             )
 
 

@@ -65,8 +65,35 @@ def mask_network(implementation, **options):
         raise ValueError(
             f"implementation: expected fast or stock, found {implementation!r}"
         )
-    kind = MaskNet if implementation == "fast" else conv_tasnet.MaskNet
-    return kind(**options)
+    if implementation == "fast":
+        return MaskNet(**options)
+    network = conv_tasnet.MaskNet(**options)
+    sizes = options["P"], options["X"], options.get("causal", False)
+    network.min_frames = min_frames(*sizes)
+    return network
+
+
+def min_frames(P, X, causal):
+    """The number of frames of the shortest mixture, SpeechBrain's networks too.
+
+    Arguments
+    ---------
+    P, X : int
+        The letters of the paper.
+    causal : bool
+        Whether it is padded by zeros.
+
+    Returns
+    -------
+    int
+
+    Example
+    -------
+    >>> min_frames(P=3, X=8, causal=False)
+    129
+    """
+    # Reflection takes one frame more than it adds.
+    return 1 if causal else (P - 1) // 2 * 2 ** (X - 1) + 1
 
 
 class MaskNet(conv_tasnet.MaskNet):
@@ -125,8 +152,7 @@ class MaskNet(conv_tasnet.MaskNet):
         super().__init__(N, B, H, P, X, R, C, norm_type, causal, mask_nonlinear)
         self.causal = causal
         self.dims = (1, 2) if norm_type == "gLN" else (1,)
-        # Reflection takes one frame more than it adds.
-        self.min_frames = 1 if causal else (P - 1) // 2 * 2 ** (X - 1) + 1
+        self.min_frames = min_frames(P, X, causal)
 
     def forward(self, mixture_w):
         """Estimates the masks.

@@ -100,15 +100,18 @@ the same command goes on from the last checkpoint
         yield
     except Exception as error:
         # It comes wherever the process is, for instance while it saves.
-        while error.__cause__ is not None:
-            error = error.__cause__
-        if not _tells_of_a_worker(error):
+        chain = [error]
+        while chain[-1].__cause__ is not None:
+            chain.append(chain[-1].__cause__)
+        telling = [error for error in chain if _tells_of_a_worker(error)]
+        if not telling:
             raise
         raise RuntimeError(
-            f"a process that reads data was killed ({str(error).rstrip(' .')}). "
+            "a process that reads data was killed "
+            f"({str(telling[-1]).rstrip(' .')}). "
             "The system does so when memory runs out: lower --num_workers; the "
             "same command goes on from the last checkpoint"
-        ) from error
+        ) from telling[-1]
 
 
 def _tells_of_a_worker(error):

@@ -32,11 +32,11 @@ GROUP_FILES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
     2: ("memory.max", "memory.current"),
 }
-# What of that can be dropped: pages of files. Version 1 has those of the groups
-# within under names of their own.
+# What of that can be dropped: files, and names of files. Version 1 has those of
+# the groups within under names of their own.
 CACHE = {
     1: ("total_inactive_file", "total_active_file"),
-    2: ("inactive_file", "active_file"),
+    2: ("inactive_file", "active_file", "slab_reclaimable"),
 }
 
 
@@ -105,9 +105,9 @@ def _left_in_group(version, folder):
         used = int((folder / used).read_text(encoding="utf-8"))
         lines = (folder / "memory.stat").read_text(encoding="utf-8")
         statistics = dict(line.split() for line in lines.splitlines())
-        cached = sum(int(statistics[name]) for name in CACHE[version])
+        cached = sum(int(statistics.get(name, 0)) for name in CACHE[version])
         return max(0, limit - used + cached)
-    except (OSError, KeyError, ValueError):  # "max" is no number
+    except (OSError, ValueError):  # "max" is no number
         return math.inf
 
 
