@@ -158,7 +158,7 @@ def to_markdown(table, sizes, device, at_once=1):
         f"alone.{CONTROL_TEXT if 'fp32_control' in precisions else ''}\n",
         f"`python tools/bench_precision.py bench results/precision "
         f"{OPTIONS.format(**sizes)}{chosen}` (`hparams/"
-        f"convtasnet_demo.yaml`) ; trainings at commit {commits}: {machine}, {at_once} "
+        f"convtasnet_demo.yaml`); trainings at commit {commits}: {machine}, {at_once} "
         "training(s) at once. Speeds are to be trusted only "
         "where nothing else ran; load of the machine at the end: "
         f"{os.getloadavg()[0]:.1f} processes on {os.cpu_count()} cores.\n",
