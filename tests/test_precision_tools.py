@@ -176,11 +176,14 @@ def test_complete_trainings_are_reused_and_compared(tmp_path, monkeypatch):
     assert set(table["items_per_second"]) == {25.0}
     assert list(table["threads"]) == [1, 1, 1, 1, 2, 2]
     assert set(table["commit"]) == {"new"}
-    text = bench_text.to_markdown(table, sizes, "cpu", 2)
+    text = bench_text.to_markdown(table, sizes, "cpu", "there", 2)
     chosen = "--seeds 0 1 --precisions fp32 bf16 fp32_control --at_once 2`"
+    assert "bench_precision.py bench there --n_train 20" in text
     assert chosen in text and "trainings at commit new:" in text
     table = table[table["precision"] != bench.CONTROL]
-    assert bench.CONTROL not in bench_text.to_markdown(table, sizes, "cpu")
+    assert bench.CONTROL not in bench_text.to_markdown(
+        table, sizes, "cpu", "there"
+    )
     # (0.25 + 0.75) / 2 +- 12.7062 * 0.25
     assert "| bf16 | +0.500 | -2.677 to +3.677 | 2 | undecided | 1.00 |" in text
     assert "The GPU was not measured" in text

@@ -177,7 +177,7 @@ def main(arguments):
     output = options.output_folder
     output.mkdir(parents=True, exist_ok=True)
     table.to_csv(output / "precision.csv", index=False)
-    text = to_markdown(table, sizes, options.device, options.at_once)
+    text = to_markdown(table, sizes, options.device, output, options.at_once)
     (output / "README.md").write_text(text, encoding="utf-8")
     print(text)
 

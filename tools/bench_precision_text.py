@@ -107,7 +107,7 @@ CONTROL_TEXT = (
 )
 
 
-def to_markdown(table, sizes, device, at_once=1):
+def to_markdown(table, sizes, device, output, at_once=1):
     """The result as tables with what is needed to repeat it.
 
     Arguments
@@ -118,6 +118,8 @@ def to_markdown(table, sizes, device, at_once=1):
         Of the corpus, and the epochs.
     device : str
         cpu or cuda.
+    output : pathlib.Path
+        The folder of the text, as it was given.
     at_once : int
         Trainings that shared the cores.
 
@@ -156,7 +158,7 @@ def to_markdown(table, sizes, device, at_once=1):
         "if none of it is, otherwise undecided: trainings part by the smallest "
         "rounding, so that their difference is not that of the precision "
         f"alone.{CONTROL_TEXT if 'fp32_control' in precisions else ''}\n",
-        f"`python tools/bench_precision.py bench results/precision "
+        f"`python tools/bench_precision.py bench {output} "
         f"{OPTIONS.format(**sizes)}{chosen}` (`hparams/"
         f"convtasnet_demo.yaml`); trainings at commit {commits}: {machine}, {at_once} "
         "training(s) at once. Speeds are to be trusted only "

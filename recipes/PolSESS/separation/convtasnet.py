@@ -26,6 +26,7 @@ Authors
 import torch
 import torch.nn.functional as F
 from block_functions import normalised, release_buffers
+from depthwise import min_frames
 from products import product
 from temporal_block import ALIGNMENT, TemporalBlock, plain_block
 
@@ -71,29 +72,6 @@ def mask_network(implementation, **options):
     sizes = options["P"], options["X"], options.get("causal", False)
     network.min_frames = min_frames(*sizes)
     return network
-
-
-def min_frames(P, X, causal):
-    """The number of frames of the shortest mixture, SpeechBrain's networks too.
-
-    Arguments
-    ---------
-    P, X : int
-        The letters of the paper.
-    causal : bool
-        Whether it is padded by zeros.
-
-    Returns
-    -------
-    int
-
-    Example
-    -------
-    >>> min_frames(P=3, X=8, causal=False)
-    129
-    """
-    # Reflection takes one frame more than it adds.
-    return 1 if causal else (P - 1) // 2 * 2 ** (X - 1) + 1
 
 
 class MaskNet(conv_tasnet.MaskNet):

@@ -153,3 +153,26 @@ def add_signal_backward(onto, gradient, factors, frames, dilation):
         part = _part(gradient, to, is_reversed)
         onto[..., source].addcmul_(part, factors[..., tap, None])
     return onto
+
+
+def min_frames(P, X, causal):
+    """The number of frames of the shortest mixture, SpeechBrain's networks too.
+
+    Arguments
+    ---------
+    P, X : int
+        The letters of the paper.
+    causal : bool
+        Whether it is padded by zeros.
+
+    Returns
+    -------
+    int
+
+    Example
+    -------
+    >>> min_frames(P=3, X=8, causal=False)
+    129
+    """
+    # Reflection takes one frame more than it adds.
+    return 1 if causal else (P - 1) // 2 * 2 ** (X - 1) + 1

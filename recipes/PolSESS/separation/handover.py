@@ -26,7 +26,7 @@ class Handed:
     Arguments
     ---------
     tensor : torch.Tensor
-        On the CPU, contiguous.
+        On the CPU.
 
     Example
     -------
