@@ -60,8 +60,8 @@ def install(faults, trace=None):
     trace : str
         A file for the steps that a Brain makes, if any.
     """
-    import checkpointer
-    import seals
+    from reliability.training import checkpointer
+    from reliability.training import checksums as seals
 
     owners = (
         checkpointer.SafeCheckpointer,
@@ -142,8 +142,8 @@ def add_randomness():
 
 def leave_out_the_report():
     """Spares runs what takes their time and has no part in faults."""
-    import facts
-    import reporter
+    from reliability import facts
+    from reporting import reporter
 
     def write_scores(self, scores, facts, listen):
         """Writes the scores alone, of which the rest is made."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from page import Example, PageContent
+from reporting.page import Example, PageContent
 
 RATE = 8000  # Hz
 GROUPS = [("SER", "indoor"), ("R", "indoor"), ("SE", "outdoor")]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import soundfile
-from audio import AudioWriter
-from utterances import Utterance
+from scoring import AudioWriter
+from scoring import Utterance
 
 
 def rows(count=12):

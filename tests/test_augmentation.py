@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 import torch
-from mixer import Mixer
+from mixtures import Mixer
 from promises import AUGMENTATION
-from randomness import SeededDataset
+from reliability.random_state import SeededDataset
 
 from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.dataio.dataset import DynamicItemDataset

@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 
-import mixer
+import mixtures as mixer
 import torch
 from recipe import ROOT
 

@@ -1,7 +1,7 @@
 """Products and moments of the fast Conv-TasNet are those of exact arithmetic."""
 
-import block_functions
-import products
+from fast import block_functions
+from fast import products
 import pytest
 import torch
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from boards import Boards
-from checkpointer import SafeCheckpointer
+from reliability.checkpointer import SafeCheckpointer
 from recipe import hparams_of
-from runs import read_curve
+from reporting.runs import read_curve
 from train import SeparationBrain, dataio_prep
 
 import speechbrain as sb

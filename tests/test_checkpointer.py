@@ -8,12 +8,12 @@ import os
 import resource
 import shutil
 
-import checkpointer
+from reliability.training import checkpointer
 import pytest
-import seals
+from reliability.training import checksums as seals
 import torch
-from checkpointer import SafeCheckpointer
-from randomness import RandomState
+from reliability.checkpointer import SafeCheckpointer
+from reliability.random_state import RandomState
 
 from speechbrain.utils.epoch_loop import EpochCounter
 

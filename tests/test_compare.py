@@ -7,7 +7,7 @@ Authors
 import numpy as np
 import pandas as pd
 import pytest
-from compare import compare, readable
+from reporting.compare import compare, readable
 from paired_scores import GAINS, ROWS, lines_of, scores_of
 from scipy import stats
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from paired_scores import GAINS, ROWS, lines_of, scores_of
-from report import main, to_csv, write_tables
+from reporting.report import main, to_csv, write_tables
 
 
 @pytest.fixture

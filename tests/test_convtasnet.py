@@ -3,11 +3,11 @@
 import copy
 from multiprocessing.pool import ThreadPool
 
-import block_functions
+from fast import block_functions
 import pytest
-import temporal_block
+from fast import temporal_block
 import torch
-from convtasnet import Decoder, Encoder, MaskNet, mask_network
+from fast.convtasnet import Decoder, Encoder, MaskNet, mask_network
 from losses import si_sdr_loss
 from recipe import hparams_of
 from separator import Separator

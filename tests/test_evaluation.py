@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 from recipe import SAMPLES, SEPARATION
-from seals import SUMS, seal
+from reliability.checksums import SUMS, seal
 from test_train import succeed, train, trained  # noqa: F401
 
 pytestmark = pytest.mark.slow

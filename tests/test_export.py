@@ -4,16 +4,16 @@ import json
 import os
 import time
 
-import export
+from exporting import export
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 import yaml
-from onnx_file import check_onnx
+from exporting.onnx_file import check_onnx
 from safetensors.torch import load_file
-from separation import Separation
-from trained import load_trained
+from inference.separation import Separation
+from inference.trained import load_trained
 from trained_runs import make_run
 
 from speechbrain.inference.separation import SepformerSeparation

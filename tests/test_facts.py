@@ -9,10 +9,10 @@ import shutil
 import subprocess
 from types import SimpleNamespace
 
-import facts
+from reliability import facts
 import pytest
 import torch
-from facts import commit, run_facts, split_arguments
+from reliability.facts import commit, run_facts, split_arguments
 
 
 def brain_of(checkpoints, task="SB"):

@@ -4,13 +4,13 @@ import queue
 import signal
 import threading
 
-import interruption
+from reliability.training import signals as interruption
 import pytest
 import torch
-from interruption import workers_explained
+from reliability.signals import workers_explained
 from promises import HANDLERS, SIGNALS
-from reliability import Reliable
-from watch import Watch
+from reliability.training import Reliable
+from reliability.throughput import Watch
 
 import speechbrain as sb
 

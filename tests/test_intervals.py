@@ -7,7 +7,7 @@ Authors
 import numpy as np
 import pandas as pd
 import pytest
-from intervals import mean_intervals
+from summary import mean_intervals
 from scipy import stats
 from simulated_scores import corpus, rows_of, skewed
 

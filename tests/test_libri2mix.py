@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from checks import check_hparams
-from cross_corpus import separator_for
+from inference.cross_corpus import separator_for
 from options import supported_options
 from recipe import HPARAMS, ROOT, SAMPLES, SEPARATION, hparams_of
 from test_train import succeed
@@ -22,7 +22,7 @@ from tiny_libri2mix import (
     samples_of,
     tones,
 )
-from trained import load_trained
+from inference.trained import load_trained
 
 from speechbrain.utils.run_opts import RunOptions
 

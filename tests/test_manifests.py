@@ -3,14 +3,14 @@
 import random
 
 import pytest
-from manifests import (
+from mixtures import (
     EpochSampler,
     load_mixtures,
     one_row_per_variant,
     stratified,
 )
-from mixer import Mixer
-from mmipc import VARIANTS, default_variants
+from mixtures import Mixer
+from variants import VARIANTS, default_variants
 from prepare_polsess import prepare_polsess
 from tiny_corpus import make_corpus
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 from metrics import METRICS, estoi, sdr, si_sdr
-from processes import score_signal
+from scoring import score_signal
 from recipe import SAMPLES
 from scipy.signal import butter, sosfilt
 from torchmetrics.functional.audio import (

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 import torch
-from mixer import Mixer, allowed_variants, draw
-from mmipc import (
+from mixtures import Mixer, allowed_variants, draw
+from variants import (
     FILE_COLUMNS,
     TASKS,
     VARIANTS,

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from checkpointer import SafeCheckpointer
+from reliability.checkpointer import SafeCheckpointer
 from fault_runs import digest, trace
 from promises import INVALID, SKIPPED, STOPPED
 

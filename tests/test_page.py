@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 
-import media
+from reporting import media
 import numpy as np
-import page
+from reporting import page
 import pandas as pd
-import plots
+from reporting import plots
 import pytest
 import soundfile
 from page_content import GROUPS, RATE, content, example, score_rows, summary_of

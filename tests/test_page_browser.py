@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-import page
+from reporting import page
 import pytest
 from page_content import content
 from recipe import ROOT

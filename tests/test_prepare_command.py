@@ -139,9 +139,9 @@ print(time.time() - start, peak_gib())
 # What a loader worker of the training holds, and a shuffled epoch over it.
 TRAINING = """
 sys.path.insert(0, {folder!r} + "/separation")
-from manifests import EpochSampler, load_mixtures
-from mixer import Mixer
-from mmipc import default_variants
+from mixtures import EpochSampler, load_mixtures
+from mixtures import Mixer
+from variants import default_variants
 from speechbrain.dataio.dataset import DynamicItemDataset
 start = time.time()
 variants = default_variants("SB")

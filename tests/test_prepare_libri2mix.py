@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from manifests import load_mixtures, one_row_per_variant
-from mixer import Mixer
-from mmipc import VARIANTS
+from mixtures import load_mixtures, one_row_per_variant
+from mixtures import Mixer
+from variants import VARIANTS
 from prepare_libri2mix import prepare_libri2mix
 from prepare_polsess import MANIFEST_COLUMNS, data_root
 from tiny_corpus import read_all, read_csv

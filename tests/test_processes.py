@@ -14,8 +14,8 @@ import threading
 import numpy as np
 import pytest
 from metrics import METRICS
-from processes import DIED
-from scorer import Scorer
+from scoring import DIED
+from scoring import Scorer
 from tiny_scoring import import_written, score, utterance
 
 MODULE = """

@@ -6,10 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
-import randomness
+from reliability import random_state as randomness
 import torch
-from checkpointer import SafeCheckpointer
-from randomness import RandomState
+from reliability.checkpointer import SafeCheckpointer
+from reliability.random_state import RandomState
 
 
 def draws():

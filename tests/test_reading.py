@@ -8,12 +8,12 @@ import warnings
 
 import numpy as np
 import pytest
-import randomness
-import reading
+from reliability import random_state as randomness
+import mixtures as reading
 import soundfile
 import torch
-from mixer import Mixer
-from randomness import SeededDataset
+from mixtures import Mixer
+from reliability.random_state import SeededDataset
 from recipe import hparams_of
 
 from speechbrain.dataio.dataloader import make_dataloader

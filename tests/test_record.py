@@ -9,10 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import record
+from reliability.training import record
 from hyperpyyaml import load_hyperpyyaml
 from recipe import HPARAMS, SEPARATION, hparams_of
-from record import code_archive, manifest_hashes, record_run
+from reliability.record import code_archive, manifest_hashes, record_run
 
 ARGUMENTS = ["train.py", "hparams/convtasnet.yaml", "--strata=[scene class]"]
 

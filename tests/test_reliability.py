@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from reliability import Reliable
-from watch import Watch
+from reliability.training import Reliable
+from reliability.throughput import Watch
 
 import speechbrain as sb
 

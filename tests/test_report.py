@@ -7,7 +7,7 @@ Authors
 import numpy as np
 import pandas as pd
 import pytest
-from report import main, make_tables, to_csv, write_tables
+from reporting.report import main, make_tables, to_csv, write_tables
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ Authors
 import numpy as np
 import pandas as pd
 import pytest
-import reporter
-from report import main
-from reporter import Reporter, choose_examples, notes_on
-from tables import summarise
-from utterances import Utterance
+from reporting import reporter
+from reporting.report import main
+from reporting.reporter import Reporter, choose_examples, notes_on
+from summary import summarise
+from scoring import Utterance
 
 
 def scores_of(values, variant="S", sources=("s1",), **more):

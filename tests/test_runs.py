@@ -6,8 +6,8 @@ Authors
 
 import pandas as pd
 import pytest
-from report import to_csv, write_tables
-from runs import read_curve, read_scores, variants_of_test
+from reporting.report import to_csv, write_tables
+from reporting.runs import read_curve, read_scores, variants_of_test
 
 COLUMNS = "ID,variant,setting,source,si_sdr,si_sdr_mix,si_sdri"
 

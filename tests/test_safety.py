@@ -6,11 +6,11 @@ import pickle
 import pytest
 import torch
 import yaml
-from checkpointer import SafeCheckpointer
-from checkpoints import load_weights, start_from
+from reliability.checkpointer import SafeCheckpointer
+from inference.checkpoints import load_weights, start_from
 from promises import NO_CODE
 from recipe import hparams_of
-from seals import SUMS, seal
+from reliability.checksums import SUMS, seal
 
 SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from metrics import METRICS, si_sdr
-from processes import score_signal
-from scorer import Scorer, find_metrics, score_columns
+from scoring import score_signal
+from scoring import Scorer, find_metrics, score_columns
 from tiny_scoring import import_written, score, utterance
 
 MODULE = """

@@ -7,12 +7,12 @@ import sys
 
 import numpy as np
 import pytest
-import separate_file
+from inference import separate as separate_file
 import soundfile
 import torch
-from audio_files import Recording
+from inference.audio_files import Recording
 from recipe import SEPARATION
-from separation import Separation
+from inference.separation import Separation
 from torchaudio.functional import resample
 from trained_runs import make_run
 

@@ -5,11 +5,11 @@ from multiprocessing.pool import ThreadPool
 import numpy as np
 import pytest
 import torch
-from levels import Level
-from separation import Separation
-from trained import load_trained
+from inference.levels import Level
+from inference.separation import Separation
+from inference.trained import load_trained
 from trained_runs import make_run
-from windows import Windows, best_order
+from inference.windows import Windows, best_order
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from checkpoints import load_weights
+from inference.checkpoints import load_weights
 from recipe import SYSTEMS, hparams_of
 from separator import Separator, stabilise_norms
 

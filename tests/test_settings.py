@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpointer import SafeCheckpointer
+from reliability.checkpointer import SafeCheckpointer
 from recipe import HPARAMS, SEPARATION, hparams_of
-from settings import SETTINGS, check_settings, keep_settings, settings_of
+from reliability.settings import SETTINGS, check_settings, keep_settings, settings_of
 
 import speechbrain as sb
 

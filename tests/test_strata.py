@@ -7,8 +7,8 @@ Authors
 import numpy as np
 import pandas as pd
 import pytest
-from report import strata_markdown
-from strata import check_strata, strata_of, stratify
+from reporting.report import strata_markdown
+from reporting.strata import check_strata, strata_of, stratify
 
 IDS = ["007", "1e5", "a", "b"]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from convtasnet import Decoder, Encoder, MaskNet
+from fast.convtasnet import Decoder, Encoder, MaskNet
 from recipe import SAMPLES, SEPARATION, hparams_of
 from separator import Separator
-from streaming import StreamingSeparator
+from streaming.streaming import StreamingSeparator
 from test_convtasnet import network, pair
 from test_train import succeed
 

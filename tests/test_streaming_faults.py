@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from convtasnet import Decoder, MaskNet
-from streaming import StreamingSeparator
+from fast.convtasnet import Decoder, MaskNet
+from streaming.streaming import StreamingSeparator
 from test_convtasnet import network, pair
 from test_streaming import CAUSAL, SIZES, nets, offline, signal_of, streamed
 

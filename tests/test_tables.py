@@ -9,8 +9,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from report import make_tables, summary_latex, summary_markdown
-from tables import cells, score_names, summarise, to_markdown
+from reporting.report import make_tables, summary_latex, summary_markdown
+from summary import cells, score_names, summarise, to_markdown
 
 
 def scores_of(rows, **more):

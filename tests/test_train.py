@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from mmipc import FILE_COLUMNS, default_variants, source_names
+from variants import FILE_COLUMNS, default_variants, source_names
 from prepare_polsess import data_root
 from recipe import SAMPLES, SEPARATION
 from tiny_corpus import make_corpus

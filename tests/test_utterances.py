@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from utterances import Utterance, utterances_of
+from scoring import Utterance, utterances_of
 
 
 def utterance(estimate, reference):

@@ -6,8 +6,8 @@ Authors
 
 import numpy as np
 import pytest
-from runs import read_curve
-from validation import readable, validation_stats, warn_of_few_mixtures
+from reporting.runs import read_curve
+from summary import readable, validation_stats, warn_of_few_mixtures
 
 from speechbrain.utils.train_logger import FileTrainLogger
 

@@ -5,10 +5,10 @@ import time
 
 import pytest
 import torch
-from reliability import Reliable
+from reliability.training import Reliable
 from torch.utils.data import Dataset
 from tqdm import tqdm
-from watch import Watch
+from reliability.throughput import Watch
 
 import speechbrain as sb
 from speechbrain.dataio.batch import PaddedBatch

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 from baselines import BaselineCache
 from metrics import si_sdr
-from scorer import Scorer
-from utterances import Utterance
+from scoring import Scorer
+from scoring import Utterance
 
 SIGNAL = np.linspace(-1, 1, 800, dtype="float32")
 

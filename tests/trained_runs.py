@@ -2,7 +2,7 @@
 
 import yaml
 from recipe import HPARAMS, hparams_of
-from settings import resolved_yaml
+from reliability.settings import resolved_yaml
 
 TINY = dict(N=16, B=8, H=16, X=3, R=1, kernel_size=16, stride=8)
 

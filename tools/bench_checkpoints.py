@@ -64,7 +64,7 @@ def time_one(kind, folder, recoverables):
 
 def measure(folder):
     """A row for each size, round and checkpointer, which take turns."""
-    from checkpointer import SafeCheckpointer
+    from reliability.checkpointer import SafeCheckpointer
 
     from speechbrain.utils.checkpoints import Checkpointer
 

@@ -91,7 +91,7 @@ def read_by_audio_io(mixture_id, path, sample_rate, frames, start, stop):
 @contextlib.contextmanager
 def reading(way):
     """Has the files read in one of the ways."""
-    import mixer
+    import mixtures as mixer
 
     own = mixer.read_signal
     if way == "audio_io":

@@ -50,7 +50,7 @@ def stopwatches(hparams):
     dict
         read, mix, batch -> Stopwatch.
     """
-    import mixer
+    import mixtures as mixer
 
     options = hparams["train_loader_kwargs"]
     own = mixer._read, mixer.Mixer.__call__, options["collate_fn"]

@@ -128,7 +128,7 @@ def to_markdown(table, sizes, device, output, at_once=1):
     str
         Markdown.
     """
-    from facts import device_name
+    from reliability.facts import device_name
 
     machine = where()[1]
     commits = " and ".join(table["commit"].unique())  # of the trainings

@@ -113,8 +113,8 @@ def run_loop(items, sample_rate):
 
 def run_scorer(items, sample_rate, cache_folder):
     """The scorer of the recipe, as its test stage calls it."""
-    from scorer import Scorer
-    from utterances import Utterance
+    from scoring import Scorer
+    from scoring import Utterance
 
     scorer = Scorer(METRICS, sample_rate, cache_folder)
     for number, item in enumerate(items):
@@ -201,7 +201,7 @@ def main(work_folder, output_folder):
     output_folder : str
         For the figures.
     """
-    from facts import commit, device_name
+    from reliability.facts import commit, device_name
 
     work = pathlib.Path(work_folder)
     items, sample_rate = make_files(work)

@@ -92,7 +92,7 @@ def borders(separation, recording):
     borders : int
         All.
     """
-    from windows import best_order
+    from inference.windows import best_order
 
     windows = separation.windows
     overlap, references = windows.overlap, recording.references
@@ -212,7 +212,7 @@ def main(run, corpus, work_folder, output_folder):
         For the figures.
     """
     from bench_separation_text import to_markdown, training_of
-    from separation import Separation
+    from inference.separation import Separation
 
     work = pathlib.Path(work_folder).absolute() / "separation"
     work.mkdir(parents=True, exist_ok=True)

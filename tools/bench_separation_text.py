@@ -88,7 +88,7 @@ def training_of(run):
     str
         As it was recorded.
     """
-    from record import recorded_starts
+    from reliability.record import recorded_starts
 
     starts = recorded_starts(run)
     words = starts[-1]["command"].split() if starts else ["unknown"]

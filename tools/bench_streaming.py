@@ -60,7 +60,7 @@ def time_whole(separator, signal):
 
 def time_stream(separator, signal, length):
     """The estimate in blocks of a length, and the seconds of each block."""
-    from streaming import StreamingSeparator
+    from streaming.streaming import StreamingSeparator
 
     stream = StreamingSeparator(separator)
     parts, seconds = [], []

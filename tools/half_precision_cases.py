@@ -88,7 +88,7 @@ def network(kind, masknet, sizes, kernel=KERNEL):
 
 def systems(sizes, kernel=KERNEL):
     """Name -> network and the EPS that SpeechBrain's modules have with it."""
-    from convtasnet import MaskNet
+    from fast.convtasnet import MaskNet
 
     make = functools.partial(network, sizes=sizes, kernel=kernel)
     stock = make(Untouched, conv_tasnet.MaskNet)

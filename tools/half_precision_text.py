@@ -141,7 +141,7 @@ def to_markdown(table, device, seconds):
     str
         Markdown.
     """
-    from facts import device_name
+    from reliability.facts import device_name
 
     commit, machine = where()
     measured = f"Measured with autocast on {device_name(device)}."

@@ -30,7 +30,7 @@ FILES = (
 
 def short_table(summary):
     """The columns of the summary that fit into a README, as Markdown."""
-    from tables import cells, to_markdown
+    from summary import cells, to_markdown
 
     text = cells(summary, "mean")
     columns = ["variant", "setting", "n", "si sdr mix", "si sdr", "si sdri"]

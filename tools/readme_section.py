@@ -29,7 +29,7 @@ def where(packages=PACKAGES):
     machine : str
         With its versions.
     """
-    from facts import commit, device_name
+    from reliability.facts import commit, device_name
 
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return commit(), (

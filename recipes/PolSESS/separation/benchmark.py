@@ -30,8 +30,8 @@ from benchmark_rounds import run_case
 from benchmark_systems import parse
 from benchmark_tables import to_markdown
 from benchmark_work import Size
-from facts import commit, device_name
-from mmipc import num_outputs
+from reliability.facts import commit, device_name
+from variants import num_outputs
 
 SAMPLE_RATE = 8000
 SYSTEMS = {

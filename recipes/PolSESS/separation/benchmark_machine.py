@@ -12,7 +12,7 @@ import time
 import torch
 from benchmark_systems import PRECISIONS
 from memory import available_memory
-from products import matrices
+from fast.products import matrices
 
 GIB = 2**30
 SAFE_SHARE = 0.95  # of the free memory, which others take too

@@ -4,7 +4,7 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import convtasnet
+from fast import convtasnet
 import torch
 from separator import Separator
 from torchaudio.models import ConvTasNet

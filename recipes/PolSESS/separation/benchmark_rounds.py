@@ -12,7 +12,7 @@ import torch
 from benchmark_machine import GIB, SAFE_SHARE, free_memory, time_calls
 from benchmark_systems import System, make_batch, reason
 from benchmark_work import count_bytes, count_flop
-from mmipc import num_outputs
+from variants import num_outputs
 
 LEAST_ROUNDS = 2  # where the time is over
 SLOW_SHARE = 0.5  # of a case's seconds: a step of more has one turn

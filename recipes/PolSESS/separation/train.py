@@ -24,26 +24,26 @@ from functools import partial
 
 import pandas as pd
 import torch
-from checkpoints import check_checkpoint, start_from
+from inference.checkpoints import check_checkpoint, start_from
 from checks import check_hparams
-from facts import run_facts
+from reliability.facts import run_facts
 from hardware import Hardware
 from hyperpyyaml import load_hyperpyyaml
 from losses import best_permutation, pairwise_si_sdr
-from manifests import EpochSampler, load_mixtures, one_row_per_variant
-from mixer import Mixer
-from mmipc import VARIANTS, counts_in_means, source_names
+from mixtures import EpochSampler, load_mixtures, one_row_per_variant
+from mixtures import Mixer
+from variants import VARIANTS, counts_in_means, source_names
 from options import supported_options
 from prepare_polsess import data_root
-from randomness import SeededDataset
-from ranks import end_with_torchrun, gathered
-from record import record_run
-from reliability import Reliable
-from run_folder import lock_folder
-from settings import check_settings
-from strata import check_strata
-from utterances import utterances_of
-from validation import (
+from reliability.random_state import SeededDataset
+from reliability.ranks import end_with_torchrun, gathered
+from reliability.record import record_run
+from reliability.training import Reliable
+from reliability.run_folder import lock_folder
+from reliability.settings import check_settings
+from reporting.strata import check_strata
+from scoring import utterances_of
+from summary import (
     in_order,
     readable,
     show_clips,
@@ -51,7 +51,7 @@ from validation import (
     validation_stats,
     warn_of_few_mixtures,
 )
-from watch import Watch
+from reliability.throughput import Watch
 
 import speechbrain as sb
 from speechbrain.dataio.batch import PaddedBatch

@@ -1,0 +1,200 @@
+"""Paired comparison of runs that were tested on the same mixtures.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from summary import mean_intervals
+from reporting.runs import task_of
+from scipy import stats
+from summary import LABELS, groups_of, score_names
+
+SAME_DB = 0.01  # by how much the input SI-SDR of the same signals may differ
+
+
+def compare(runs):
+    """Differences of the scores of runs to those of the first run.
+
+    Differences are paired: computed row by row, then averaged, with a 95 %
+    interval that resamples mixtures. The test is Wilcoxon's signed-rank test on
+    what each mixture contributes to the mean difference, not corrected for the
+    number of rows of the table. Raises ValueError when the runs have not the
+    same test rows.
+
+    Arguments
+    ---------
+    runs : dict
+        Name -> scores as ``runs.read_scores`` returns them; two or more.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns run, variant, setting, score, n (rows in which both runs have
+        the score), left_out (the others), mixtures, mean_first, mean,
+        difference, ci_low, ci_high, p_value.
+    """
+    (first_name, first), *others = runs.items()
+    table = []
+    for name, scores in others:
+        check_same_rows(first_name, first, name, scores)
+        columns = [
+            column
+            for column in score_names(first)
+            if column in scores and not column.endswith("_mix")
+        ]
+        both = _side_by_side(first, scores, columns)
+        variants = first["variant"].unique()
+        for variant, setting, rows, strata in groups_of(
+            both, variants, task_of(first)
+        ):
+            labels = {"run": name, "variant": variant, "setting": setting}
+            for line in _differences(rows, columns, strata):
+                table.append({**labels, **line})
+    return pd.DataFrame(table)
+
+
+def _side_by_side(first, scores, columns):
+    """Scores of two runs and their differences, NaN where one has none."""
+    both = first[list(LABELS)].copy()
+    for column in columns:
+        difference = scores[column] - first[column]
+        both[f"{column}_first"] = first[column].where(difference.notna())
+        both[column] = scores[column].where(difference.notna())
+        # Without what the subtraction of decimal fractions adds.
+        both[f"{column}_difference"] = difference.round(9)
+    return both
+
+
+def _differences(rows, columns, strata):
+    """The lines of the comparison for some rows, one for each score."""
+    parts = ("_first", "", "_difference")
+    names = [column + part for column in columns for part in parts]
+    means = mean_intervals(rows, names, strata)
+    for column in columns:
+        used = rows[rows[column].notna()]
+        difference = means.loc[f"{column}_difference"]
+        shares = used[f"{column}_difference"]
+        if strata is not None:
+            variant = strata[used.index]
+            shares = shares / shares.groupby(variant).transform("size")
+        by_mixture = shares.groupby(used["ID"]).sum()
+        yield {
+            "score": column,
+            "n": len(used),
+            "left_out": len(rows) - len(used),
+            "mixtures": len(by_mixture),
+            "mean_first": means.loc[f"{column}_first", "mean"],
+            "mean": means.loc[column, "mean"],
+            "difference": difference["mean"],
+            "ci_low": difference["ci_low"],
+            "ci_high": difference["ci_high"],
+            "p_value": _p_value(by_mixture),
+        }
+
+
+def _p_value(contributions):
+    """Wilcoxon's signed-rank test; NaN with fewer than two mixtures."""
+    if len(contributions) < 2:
+        return np.nan
+    if not contributions.any():
+        return 1.0
+    with warnings.catch_warnings():
+        # It warns where it takes the normal approximation because of ties.
+        warnings.simplefilter("ignore")
+        return float(stats.wilcoxon(contributions).pvalue)
+
+
+def check_same_rows(first_name, first, name, scores):
+    """Raises ValueError unless two runs have the same test rows.
+
+    Arguments
+    ---------
+    first_name : str
+        The first run.
+    first : pd.DataFrame
+        Its scores, sorted.
+    name : str
+        The other run.
+    scores : pd.DataFrame
+        Its scores, sorted.
+    """
+    tasks = task_of(first), task_of(scores)
+    if tasks[0] != tasks[1]:
+        raise ValueError(
+            f"the runs are of different tasks: {first_name} of {tasks[0]}, "
+            f"{name} of {tasks[1]}"
+        )
+    _check_labels(first_name, first, name, scores)
+    _check_labels(name, scores, first_name, first)
+    apart = (first["si_sdr_mix"] - scores["si_sdr_mix"]).abs() > SAME_DB
+    if apart.any():
+        at = apart.idxmax()
+        raise ValueError(
+            f"the runs were not tested on the same signals: for {apart.sum()} "
+            f"of {len(first)} rows the mixture's own SI-SDR differs, for "
+            f"instance {first.loc[at, 'ID']} in {first.loc[at, 'variant']}: "
+            f"{first.loc[at, 'si_sdr_mix']:.2f} dB in {first_name}, "
+            f"{scores.loc[at, 'si_sdr_mix']:.2f} dB in {name}"
+        )
+
+
+def _check_labels(here, mine, there, its):
+    """Raises ValueError if a run has rows that the other one has not."""
+    labels = list(LABELS)
+    rows = pd.MultiIndex.from_frame(mine[labels])
+    missing = rows.difference(pd.MultiIndex.from_frame(its[labels]))
+    if not len(missing):
+        return
+    parts = [
+        f"all rows of the {label} {value}"
+        for label in ("setting", "variant", "source")
+        for value in sorted(set(mine[label]) - set(its[label]))
+    ]
+    row = ", ".join(map(str, missing[0]))
+    parts.append(f"for instance {row} ({', '.join(labels)})")
+    raise ValueError(
+        f"the runs were not tested on the same rows: {len(missing)} of "
+        f"{len(mine)} rows of {here} are not in {there}, {', '.join(parts)}; "
+        "test both with the same corpus, task, test_variants and n_test"
+    )
+
+
+def readable(table):
+    """The comparison as text, to be read.
+
+    Arguments
+    ---------
+    table : pd.DataFrame
+        What ``compare`` returns.
+
+    Returns
+    -------
+    pd.DataFrame
+        For each run and variant the number of rows, and for each score the
+        difference, its interval and p, and how many of the rows are left out.
+    """
+    lines = {}
+    for row in table.to_dict("records"):
+        key = (row["run"], row["variant"], row["setting"])
+        line = lines.setdefault(key, {"n": str(row["n"] + row["left_out"])})
+        digits = 3 if "stoi" in row["score"] else 2
+        text = "-"
+        if np.isfinite(row["difference"]):
+            text = f"{row['difference']:+.{digits}f}"
+        if np.isfinite(row["ci_low"]):
+            text += (
+                f" [{row['ci_low']:+.{digits}f}, {row['ci_high']:+.{digits}f}]"
+            )
+        if np.isfinite(row["p_value"]):
+            text += f" p={row['p_value']:.2g}"
+        if row["left_out"]:
+            text += f" ({row['left_out']} left out)"
+        line[row["score"].replace("_", " ")] = text
+    return pd.DataFrame(
+        {"run": run, "variant": variant, "setting": setting, **line}
+        for (run, variant, setting), line in lines.items()
+    )
