@@ -18,8 +18,7 @@ from reliability.checksums import (
     plain_meta,
     write_checksums,
 )
-from reliability.run_folder import cannot_be_written, cannot_be_saved
-
+from reliability.run_folder import cannot_be_saved, cannot_be_written
 from speechbrain.utils.checkpoints import (
     CKPT_PREFIX,
     Checkpoint,
@@ -74,7 +73,12 @@ class SafeCheckpointer(Checkpointer):
     """
 
     def __init__(self, checkpoints_dir, recoverables=None, **options):
-        if os.environ.get(UNSAFE_SWITCH, "0").lower() in ("1", "y", "yes", "true"):
+        if os.environ.get(UNSAFE_SWITCH, "0").lower() in (
+            "1",
+            "y",
+            "yes",
+            "true",
+        ):
             raise ValueError(
                 f"the environment variable {UNSAFE_SWITCH} lets checkpoints "
                 "run code; unset it"

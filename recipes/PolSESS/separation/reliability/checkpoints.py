@@ -8,8 +8,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from reliability.checksums import CHECKSUMS, find_problem
 
+from reliability.checksums import CHECKSUMS, find_problem
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.logger import get_logger
 

@@ -129,7 +129,8 @@ class SeededDataset(DynamicItemDataset):
 
     Example
     -------
-    >>> dataset = SeededDataset({"a": {}, "b": {}})
+    >>> row = dict.fromkeys(Mixer.takes)
+    >>> dataset = SeededDataset({"a": row, "b": row})
     >>> mixer = Mixer("ES", ["SER"], seed=1, sample_rate=8000)
     >>> dataset.add_dynamic_item(mixer, mixer.takes, mixer.provides)
     >>> dataset.add_dynamic_item(lambda _: random.random(), "id", "drawn")

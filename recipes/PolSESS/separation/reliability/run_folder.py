@@ -14,7 +14,6 @@ import time
 from contextlib import contextmanager
 
 from reliability.ranks import run_on_main_or_end
-
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)

@@ -11,9 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import yaml
+
 from reliability.checksums import fsync_path
 from reliability.record import resolved_yaml
-
 from speechbrain.utils.checkpoints import CKPT_PREFIX
 from speechbrain.utils.logger import get_logger
 
@@ -55,7 +55,11 @@ def settings_of(brain):
     """
     text = resolved_yaml(Path(brain.hparams.output_folder))
     root = yaml.compose(text, Loader=yaml.SafeLoader)
-    settings = dict(_values(root, (), {}))
+    # Objects are named by their own key, where others refer to them.
+    names = {}
+    for key, node in root.value:
+        names.setdefault(id(node), key.value)
+    settings = dict(_values(root, (), names))
     settings.update({name: getattr(brain, name) for name in RUN_OPTIONS})
     settings["processes"] = int(os.environ.get("WORLD_SIZE", 1))
     for split in ("train", "valid"):
@@ -67,31 +71,31 @@ def settings_of(brain):
     return json.loads(json.dumps(settings))
 
 
-def _values(node, path, seen):
+def _values(node, path, names):
     """Yields path and value below a node; an alias is named, not repeated."""
     if path and any(fnmatchcase(path[-1], pattern) for pattern in MAY_DIFFER):
         return
     name = ".".join(path)
-    if id(node) in seen:
-        yield name, f"<{seen[id(node)]}>"
+    first = names.setdefault(id(node), name)
+    if first != name:
+        yield name, f"<{first}>"
         return
-    if not isinstance(node, yaml.ScalarNode):
-        seen[id(node)] = name
     if not isinstance(node, yaml.MappingNode):
         try:  # a plain number, text or list
             yield name, _number(yaml.SafeLoader("").construct_document(node))
             return
         except yaml.constructor.ConstructorError:
             pass
-    if node.tag.startswith("!"):
-        yield name, f"{node.tag} {node.value if not seen.get(id(node)) else ''}"
     if isinstance(node, yaml.ScalarNode):
+        yield name, f"{node.tag} {node.value}".strip()
         return
+    if node.tag.startswith("!"):
+        yield name, node.tag
     pairs = enumerate(node.value)
     if isinstance(node, yaml.MappingNode):
         pairs = ((key.value, value) for key, value in node.value)
     for key, value in pairs:
-        yield from _values(value, (*path, str(key)), seen)
+        yield from _values(value, (*path, str(key)), names)
 
 
 def _number(value):

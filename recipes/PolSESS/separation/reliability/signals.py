@@ -14,7 +14,6 @@ from contextlib import contextmanager
 
 from reliability.ranks import all_reduce
 from reliability.run_folder import disk_errors
-
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)

@@ -8,6 +8,8 @@ import math
 
 import torch
 from mixtures import all_gather_rows
+
+import speechbrain as sb
 from reliability.checkpoints import check_checkpoint, start_from
 from reliability.random_state import RandomState
 from reliability.ranks import all_reduce, end_with_torchrun, run_on_main_or_end
@@ -15,8 +17,6 @@ from reliability.record import record_start
 from reliability.run_options import check_run_options
 from reliability.settings import check_settings, keep_settings, settings_of
 from reliability.signals import Interruptible
-
-import speechbrain as sb
 from speechbrain.utils.distributed import is_distributed_initialized
 from speechbrain.utils.logger import get_logger
 
