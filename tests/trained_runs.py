@@ -1,8 +1,8 @@
 """Output folders of trainings that took no time: random weights, saved as usual."""
 
 import yaml
+from hyperpyyaml import resolve_references
 from recipe import HPARAMS, hparams_of
-from reliability.settings import resolved_yaml
 
 TINY = dict(N=16, B=8, H=16, X=3, R=1, kernel_size=16, stride=8)
 
@@ -28,7 +28,8 @@ def make_run(folder, name="convtasnet.yaml", **overrides):
     hparams = hparams_of(name, **keys)
     folder.mkdir(parents=True, exist_ok=True)
     keys["data_folder"] = "corpus"
-    text = resolved_yaml(HPARAMS / name, yaml.safe_dump(keys))
+    with open(HPARAMS / name, encoding="utf-8") as file:
+        text = resolve_references(file, yaml.safe_dump(keys)).read()
     (folder / "hyperparams.yaml").write_text(text, encoding="utf-8")
     hparams["checkpointer"].save_checkpoint({"si_sdri": 3.5, "epoch": 2})
     return hparams["separator"].eval()
