@@ -21,6 +21,7 @@ from variants import check_task, default_variants, num_outputs
 
 from speechbrain.lobes.models import conv_tasnet
 from speechbrain.lobes.models.dual_path import Decoder, Encoder
+from speechbrain.utils.checkpoints import METAFNAME
 
 HYPERPARAMS = "hyperparams.yaml"
 ADVICE = (
@@ -66,6 +67,14 @@ class Trained:
     sizes: dict
     checkpoint: Path
     run: Path
+
+    @property
+    def meta(self):
+        """Epoch, si_sdri (dB) and unixtime of the checkpoint; {} for an export."""
+        path = self.checkpoint / METAFNAME
+        if not path.is_file():
+            return {}
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
 
     @property
     def sample_rate(self):
