@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from inference import separate as separate_file
+import separate_file
 import soundfile
 import torch
 from inference.audio_files import Recording

@@ -15,7 +15,7 @@ import argparse
 import sys
 
 from exporting.export import export
-from separator import leave_one_core_free
+from reliability.defaults import leave_one_core_free
 
 
 def parse_arguments(arguments):

@@ -21,7 +21,7 @@ import sys
 import torch
 from inference.separate import separate_recordings
 from inference.separation import PRECISIONS
-from separator import leave_one_core_free
+from reliability.defaults import leave_one_core_free
 from streaming.streaming import StreamingSeparator
 
 

@@ -24,7 +24,6 @@ CLASSES = {
     "decoder": "speechbrain.lobes.models.dual_path.Decoder",
 }
 SUMMARY_COLUMNS = {"variant", "setting", "n", "si_sdr_mean", "si_sdri_mean"}
-TEST = "test the run first (train.py ... --test_only)"
 
 
 def export(run, output, onnx=False, untested=False, licence="other"):
@@ -55,7 +54,7 @@ def export(run, output, onnx=False, untested=False, licence="other"):
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{output} is in use; name a new folder")
     model = load_trained(run)
-    summary = test_summary(model, untested)
+    summary = read_summary(model, untested)
     partial = output.with_name(f".{output.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -72,7 +71,7 @@ def export(run, output, onnx=False, untested=False, licence="other"):
     return output
 
 
-def test_summary(model, untested):
+def read_summary(model, untested):
     """Reads the test table of a model.
 
     Raises ValueError when there is none, or it belongs to an earlier model.
@@ -89,24 +88,33 @@ def test_summary(model, untested):
     pd.DataFrame
         test_summary.csv; None for an untested model.
     """
-    scores = model.run / "test_scores.csv"
     path = model.run / "test_summary.csv"
-    try:
-        for file in (scores, path):
-            if not file.is_file():
-                raise ValueError(f"{file} is missing; {TEST}")
-        if scores.stat().st_mtime < model.meta.get("unixtime", 0):
-            raise ValueError(f"{scores} is older than the model; {TEST}")
-        summary = pd.read_csv(path, keep_default_na=False, na_values=[""])
-        if not SUMMARY_COLUMNS <= set(summary):
-            raise ValueError(f"{path} is not a table of this recipe; {TEST}")
-    except ValueError as error:
-        if untested:
-            return None
-        raise ValueError(
-            f"{error}; --untested exports it without a table"
-        ) from error
-    return summary.fillna({"setting": ""})
+    problem = _problem(model, path)
+    if not problem:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return table.fillna({"setting": ""})
+    if untested:
+        return None
+    raise ValueError(
+        f"{problem}; test the run first (train.py ... --test_only), or "
+        "--untested exports it without a table"
+    )
+
+
+def _problem(model, path):
+    """Why the table of a test cannot be used; None if it can."""
+    scores = model.run / "test_scores.csv"
+    for file in (scores, path):
+        if not file.is_file():
+            return f"{file} is missing"
+    if scores.stat().st_mtime < model.meta.get("unixtime", 0):
+        return f"{scores} is older than the model"
+    with open(path, encoding="utf-8") as file:
+        columns = file.readline().strip().split(",")
+    missing = SUMMARY_COLUMNS.difference(columns)
+    if missing:
+        return f"{path} lacks the columns {', '.join(sorted(missing))}"
+    return None
 
 
 def hyperparams_text(model):
