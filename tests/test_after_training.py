@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import torch
 from recipe import SEPARATION
-from test_repository import commands_of
 from summary import write_summary
+from test_repository import commands_of
 from trained_runs import CAUSAL, make_run
 
 from speechbrain.inference.separation import SepformerSeparation

@@ -12,9 +12,9 @@ import torch
 import yaml
 from exporting import export as exporting
 from exporting.onnx_file import check_onnx
-from safetensors.torch import load_file
 from inference.separation import Separation
 from inference.trained import load_trained
+from safetensors.torch import load_file
 from summary import write_summary
 from trained_runs import CAUSAL, make_run
 

@@ -9,8 +9,8 @@ from fast.convtasnet import MaskNet
 from inference.cross_corpus import separator_for
 from inference.separation import LevelMatcher, Separation
 from inference.trained import load_trained
-from trained_runs import make_run
 from inference.windows import Windows, best_order
+from trained_runs import make_run
 
 
 @pytest.fixture(scope="module")
