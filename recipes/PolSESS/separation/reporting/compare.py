@@ -8,9 +8,10 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from reporting.runs import task_of
 from scipy import stats
-from summary import LABELS, groups_of, mean_intervals, score_names
+from summary import LABELS, groups_of, mean_interval, score_names
+
+from reporting.runs import task_of
 
 SAME_DB = 0.01  # by how much the input SI-SDR of the same signals may differ
 
@@ -19,7 +20,7 @@ def compare(runs):
     """Compares the scores of runs with those of the first run.
 
     Differences are paired: computed row by row, then averaged, with the 95 %
-    interval of ``summary.mean_intervals``. The test is Wilcoxon's signed-rank
+    interval of ``summary.mean_interval``. The test is Wilcoxon's signed-rank
     test on what each mixture contributes to the mean difference, not corrected
     for the number of rows of the table. Raises ValueError when the runs do not
     have the same test rows.
@@ -68,9 +69,6 @@ def _side_by_side(first, scores, columns):
 
 def _differences(rows, columns, strata):
     """The lines of the comparison for some rows, one for each score."""
-    parts = ("_first", "", "_difference")
-    names = [column + part for column in columns for part in parts]
-    means = mean_intervals(rows, names, strata)
     for column in columns:
         used = rows[rows[column].notna()]
         shares = used[f"{column}_difference"]
@@ -78,17 +76,19 @@ def _differences(rows, columns, strata):
             variant = strata[used.index]
             shares = shares / shares.groupby(variant).transform("size")
         by_mixture = shares.groupby(used["ID"]).sum()
-        difference = means.loc[f"{column}_difference"]
+        difference, low, high = mean_interval(
+            rows, f"{column}_difference", strata
+        )
         yield {
             "score": column,
             "n": len(used),
             "left_out": len(rows) - len(used),
             "mixtures": len(by_mixture),
-            "mean_first": means.loc[f"{column}_first", "mean"],
-            "mean": means.loc[column, "mean"],
-            "difference": difference["mean"],
-            "ci_low": difference["ci_low"],
-            "ci_high": difference["ci_high"],
+            "mean_first": mean_interval(rows, f"{column}_first", strata)[0],
+            "mean": mean_interval(rows, column, strata)[0],
+            "difference": difference,
+            "ci_low": low,
+            "ci_high": high,
             "p_value": _p_value(by_mixture),
         }
 

@@ -12,12 +12,12 @@ from inference.trained import load_trained
 from losses import best_permutation, pairwise_si_sdr
 from mixtures import Mixer, load_mixtures, one_row_per_variant
 from prepare_polsess import data_root
-from reporting.facts import last_start
-from reporting.page import Example
 from scoring import utterances_of
 from summary import score_names, variant_strata
 from variants import VARIANTS, source_names
 
+from reporting.facts import last_start
+from reporting.page import Example
 from speechbrain.dataio.batch import PaddedBatch
 
 

@@ -6,11 +6,11 @@ Authors
 
 import numpy as np
 from losses import best_permutation, pairwise_si_sdr
-from reporting.media import without_clipping  # needs matplotlib: say so early
-from reporting.report import clear_report, write_report
 from scoring import utterances_of
 from variants import source_names
 
+from reporting.media import without_clipping  # needs matplotlib: say so early
+from reporting.report import clear_report, write_report
 from speechbrain import Stage
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from summary import score_names
+
 from reporting import media, plots
 from reporting.strata import CAVEATS
 from reporting.tables import write_texts
-from summary import score_names
 
 KEPT = {"S": "scene", "E": "event", "R": "reverberation", "C": "clean"}
 # Name and unit of the known scores; another one shows its column's name.

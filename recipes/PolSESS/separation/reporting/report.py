@@ -12,6 +12,8 @@ import contextlib
 import os
 import sys
 
+from summary import score_names, summarise
+
 from reporting.compare import compare, readable
 from reporting.runs import read_curve, read_scores, task_of, variants_of_test
 from reporting.strata import strata_markdown, stratify
@@ -23,7 +25,6 @@ from reporting.tables import (
     to_markdown,
     write_texts,
 )
-from summary import score_names, summarise
 
 WRITTEN = (
     "test_summary.md",

@@ -7,6 +7,7 @@ Authors
 import os
 
 import pandas as pd
+import summary
 from summary import LABELS, score_names
 from variants import SETTINGS, TASKS, VARIANTS, source_names
 
@@ -43,10 +44,7 @@ def read_scores(run):
             f"{path} is missing; test the run first (train.py ... --test_only)"
         )
     try:
-        # An ID may well be NA, or 007.
-        scores = pd.read_csv(
-            path, dtype={"ID": str}, keep_default_na=False, na_values=[""]
-        )
+        scores = summary.read_scores(path)
         problem = _problem(scores)
     except ValueError as error:  # pandas found no CSV, or no text at all
         problem = str(error)

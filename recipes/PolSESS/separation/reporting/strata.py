@@ -9,9 +9,10 @@ import re
 
 import numpy as np
 import pandas as pd
-from reporting.tables import cells, to_markdown
 from summary import describe, score_names
 from variants import VARIANTS, counts_in_means
+
+from reporting.tables import cells, to_markdown
 
 # Of a report, as far as the corpus has them
 DEFAULT = ("ssr_db", "scene_class", "event_class", "si_sdr_mix")
