@@ -40,7 +40,7 @@ def compare(runs):
     (first_name, first), *others = runs.items()
     table = []
     for name, scores in others:
-        check_same_rows(first_name, first, name, scores)
+        _check_same_rows(first_name, first, name, scores)
         columns = [
             column
             for column in score_names(first)
@@ -105,20 +105,8 @@ def _p_value(contributions):
         return float(stats.wilcoxon(contributions).pvalue)
 
 
-def check_same_rows(first_name, first, name, scores):
-    """Raises ValueError unless two runs have the same test rows.
-
-    Arguments
-    ---------
-    first_name : str
-        The first run.
-    first : pd.DataFrame
-        Its scores, sorted.
-    name : str
-        The other run.
-    scores : pd.DataFrame
-        Its scores, sorted.
-    """
+def _check_same_rows(first_name, first, name, scores):
+    """Raises ValueError unless two runs have the same test rows."""
     tasks = task_of(first), task_of(scores)
     if tasks[0] != tasks[1]:
         raise ValueError(

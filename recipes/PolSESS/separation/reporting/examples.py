@@ -136,7 +136,7 @@ def make_examples(scores, run, save_folder, data_folder, trained):
         one = {mixture_id: {**mixtures[mixture_id], "variants": [variant]}}
         (row,) = one_row_per_variant(one).values()
         utterance = _estimate(row, mixer, trained.separator)
-        examples.append(_example(scores, utterance, rule))
+        examples.append(_example(scores, utterance, rule, mixer.sample_rate))
     return examples
 
 
@@ -154,7 +154,7 @@ def _estimate(row, mixer, separator):
     return utterances_of(batch, estimate, order, sources)[0]
 
 
-def _example(scores, utterance, rule):
+def _example(scores, utterance, rule, sample_rate):
     """An utterance with its scores."""
     labels = utterance.labels
     is_its = scores["ID"].eq(labels["ID"])
@@ -172,4 +172,5 @@ def _example(scores, utterance, rule):
             for name in names
         },
         signals=utterance.signals(),
+        sample_rate=sample_rate,
     )

@@ -20,18 +20,7 @@ PACKAGES = ("torch", "speechbrain")
 
 
 def last_start(run):
-    """Reads the record of the last start of a run.
-
-    Arguments
-    ---------
-    run : str
-        Output folder of a training.
-
-    Returns
-    -------
-    dict
-        See ``reliability.record``; empty where nothing was recorded.
-    """
+    """Returns the record of a run's last start; empty where there is none."""
     return (recorded_starts(run) or [{}])[-1]
 
 
@@ -72,7 +61,7 @@ def read_yaml(run):
     return text, settings
 
 
-def run_facts(run, task, settings, n_epochs, trained):
+def run_facts(run, task, settings, curve, trained):
     """Lists what was run, with which settings, on which machine.
 
     Arguments
@@ -83,8 +72,8 @@ def run_facts(run, task, settings, n_epochs, trained):
         ES, EB or SB.
     settings : dict
         See ``read_yaml``.
-    n_epochs : int
-        Number of epochs in the training log.
+    curve : pd.DataFrame
+        See ``runs.read_curve``.
     trained : inference.trained.Trained
         The tested model; None where its checkpoint is gone.
 
@@ -94,11 +83,12 @@ def run_facts(run, task, settings, n_epochs, trained):
         Name -> text, in the order to be shown; what is unknown is left out.
     """
     start = last_start(run)
+    n_epochs = int(curve["epoch"].max()) if len(curve) else 0
     seed = settings.get("seed")
-    facts = {"System": system_name(run, seed), "Task": TASK_NAMES[task]}
+    facts = {"System": _system_name(run, seed), "Task": TASK_NAMES[task]}
     if start:
         command = shlex.split(start["command"])
-        facts["YAML"], facts["Overrides"] = split_arguments(command)
+        facts["YAML"], facts["Overrides"] = _split_arguments(command)
         facts["Commit"] = start["commit"]
     if trained is not None:
         weights = trained.separator.parameters()
@@ -138,53 +128,15 @@ def _training_facts(settings, n_epochs, trained):
     return facts
 
 
-def system_name(output_folder, seed):
-    """Names a run by its folder, and the one above if that is the seed.
-
-    Arguments
-    ---------
-    output_folder : str
-        Output folder of the run.
-    seed : int
-        Seed of the run.
-
-    Returns
-    -------
-    str
-        Never empty.
-
-    Example
-    -------
-    >>> system_name("results/convtasnet_ES/1234", 1234)
-    'convtasnet_ES/1234'
-    >>> system_name("results/mine/", 1234)
-    'mine'
-    """
+def _system_name(output_folder, seed):
+    """The folder of a run, and the one above if that is the seed."""
     folders = os.path.abspath(output_folder).split(os.sep)
     n_names = 2 if folders[-1] == str(seed) else 1
     return "/".join(folders[-n_names:])
 
 
-def split_arguments(arguments):
-    """Splits a command line into its YAML and all else that it says.
-
-    Arguments
-    ---------
-    arguments : list of str
-        The script first.
-
-    Returns
-    -------
-    yaml : str
-        As it was given.
-    overrides : str
-        To be pasted into a shell; "none" without any.
-
-    Example
-    -------
-    >>> split_arguments(["train.py", "a.yaml", "--task", "SB", "--metrics=[]"])
-    ('a.yaml', "--task SB '--metrics=[]'")
-    """
+def _split_arguments(arguments):
+    """The YAML of a command line, and its overrides to paste into a shell."""
     words = list(arguments[1:])
     yamls = [w for w in words if w.endswith((".yaml", ".yml"))]
     yaml_file = next((w for w in yamls if not w.startswith("--")), "unknown")

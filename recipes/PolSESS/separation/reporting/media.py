@@ -57,15 +57,13 @@ def without_clipping(signals):
     return {name: factor * values for name, values in signals.items()}, factor
 
 
-def prepare(example, sample_rate):
+def prepare(example):
     """Makes sound, spectrograms and their axes, as the template takes them.
 
     Arguments
     ---------
     example : page.Example
         The signals of a mixture, with labels and scores.
-    sample_rate : int
-        In Hz.
 
     Returns
     -------
@@ -73,8 +71,9 @@ def prepare(example, sample_rate):
         example, factor (see ``without_clipping``), kilohertz (ticks) and
         signals, each with name, seconds, ticks, sound and picture.
     """
+    sample_rate = example.sample_rate
     signals, factor = without_clipping(example.signals)
-    pictures = spectrograms(signals, sample_rate)
+    pictures = _spectrograms(signals, sample_rate)
     return {
         "example": example,
         "factor": factor,
@@ -106,22 +105,8 @@ def _ticks(limit):
     return [(f"{t:g}", 100 * t / limit) for t in ticks if 0 <= t <= limit]
 
 
-def spectrograms(signals, sample_rate):
-    """Draws the spectrograms of one example; they share one scale of RANGE_DB.
-
-    Arguments
-    ---------
-    signals : dict
-        Name to signal, [time].
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    dict
-        Name to data URI of a PNG without axes: time runs from 0 to the
-        signal's end, frequency from 0 Hz at the bottom to half the sample rate.
-    """
+def _spectrograms(signals, sample_rate):
+    """PNGs without axes, frequency upwards, on one scale of RANGE_DB."""
     window = max(16, round(0.032 * sample_rate))
     levels = {}
     for name, values in signals.items():
@@ -150,12 +135,6 @@ def _png(level):
 
 
 def legend():
-    """Lists the colours of a spectrogram, from the quietest to the loudest.
-
-    Returns
-    -------
-    str
-        The colour stops of a CSS gradient.
-    """
+    """Lists colour stops of a CSS gradient, from the quietest to the loudest."""
     colors = matplotlib.colormaps[MAP](np.linspace(0, 1, 9), bytes=True)
     return ", ".join(f"rgb({r}, {g}, {b})" for r, g, b, _ in colors.tolist())

@@ -7,10 +7,9 @@ Authors
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from summary import score_names
 
@@ -48,6 +47,8 @@ class Example:
         Name to score, for instance "si_sdri s1": 6.1; may be NaN.
     signals : dict
         Name to signal, [time], at the scale and in the order to be played.
+    sample_rate : int
+        In Hz.
     """
 
     mixture_id: str
@@ -56,58 +57,29 @@ class Example:
     rule: str
     scores: dict
     signals: dict
-
-
-@dataclass
-class PageContent:
-    """The content of the page.
-
-    Arguments
-    ---------
-    facts : dict
-        Name to text, in the order to be shown; the title takes "System" and
-        "Task".
-    yaml : str
-        The resolved YAML.
-    summary : pd.DataFrame
-        The result of ``summary.summarise``.
-    scores : pd.DataFrame
-        test_scores.csv.
-    sample_rate : int
-        Sample rate of the examples, in Hz.
-    strata : pd.DataFrame
-        The result of ``strata.stratify``.
-    curve : pd.DataFrame
-        The result of ``runs.read_curve``.
-    examples : list of Example
-        In the order to be shown.
-    no_examples : str
-        The reason why there are none.
-    notes : list of str
-        What the reader has to know first, for instance failed metrics.
-    """
-
-    facts: dict
-    yaml: str
-    summary: pd.DataFrame
-    scores: pd.DataFrame
     sample_rate: int
-    strata: pd.DataFrame = field(default_factory=pd.DataFrame)
-    curve: pd.DataFrame = field(default_factory=pd.DataFrame)
-    examples: list = field(default_factory=list)
-    no_examples: str = ""
-    notes: list = field(default_factory=list)
 
 
-def write_page(path, report):
+def write_page(path, summary, scores, strata, curve, **texts):
     """Writes the page, complete or not at all.
 
     Arguments
     ---------
     path : str or Path
         The HTML file.
-    report : PageContent
-        Its content.
+    summary : pd.DataFrame
+        The result of ``summary.summarise``.
+    scores : pd.DataFrame
+        test_scores.csv.
+    strata : pd.DataFrame
+        The result of ``strata.stratify``.
+    curve : pd.DataFrame
+        The result of ``runs.read_curve``.
+    **texts : dict
+        facts (name -> text, in the order to be shown; "System" and "Task" are
+        in the title), yaml (text), notes (list of texts to be read first),
+        examples (list of Example) and no_examples (the reason why there are
+        none).
     """
     environment = Environment(
         loader=FileSystemLoader(os.path.dirname(os.path.abspath(__file__))),
@@ -117,30 +89,27 @@ def write_page(path, report):
         lstrip_blocks=True,
     )
     environment.filters.update(number=number, label=label, unit=unit)
-    table = rows_of(report.summary)
+    table = _rows_of(summary)
     groups = [
         (row["variant"], row["setting"])
         for row in table["rows"]
         if not row["is_mean"]
     ]
-    strata = []
-    if len(report.strata):
-        for name, rows in report.strata.groupby("stratum", sort=False):
-            strata.append((name, rows_of(rows), plots.strata(rows)))
+    tables = [
+        (name, _rows_of(rows), plots.strata(rows))
+        for name, rows in strata.groupby("stratum", sort=False)
+    ]
+    texts["examples"] = [media.prepare(e) for e in texts["examples"]]
     text = environment.get_template("page.html").render(
-        report=report,
+        **texts,
         table=table,
-        distribution=plots.distribution(report.scores, groups),
-        scatter=plots.improvement_against_input(report.scores),
-        curves=plots.learning_curves(report.curve),
-        strata=strata,
+        distribution=plots.distribution(scores, groups),
+        scatter=plots.improvement_against_input(scores),
+        curves=plots.learning_curves(curve),
+        strata=tables,
         max_strata=plots.MAX_STRATA,
         caveats=CAVEATS,
         kept=KEPT,
-        examples=[
-            media.prepare(example, report.sample_rate)
-            for example in report.examples
-        ],
         legend=media.legend(),
         range_db=media.RANGE_DB,
     )
@@ -148,20 +117,10 @@ def write_page(path, report):
     write_texts({name: text}, folder)
 
 
-def rows_of(frame):
-    """Arranges the summary, or one stratum, as the template takes it.
+def _rows_of(frame):
+    """A summary or stratum for the template: metrics, SI-SDRi first, and rows.
 
-    Arguments
-    ---------
-    frame : pd.DataFrame
-        Rows named by ``variant`` and ``setting`` or by ``value``, with n,
-        mixtures and the columns of ``summary.describe``.
-
-    Returns
-    -------
-    dict
-        metrics (scores without those of the mixture, SI-SDRi first) and rows,
-        each with its cells by score, those of the mixture among them.
+    Each row has its cells by score, those of the mixture among them.
     """
     names = score_names(frame)
     metrics = [name for name in names if not name.endswith("_mix")]
@@ -219,18 +178,6 @@ def _scale(frame, name):
 def number(value, name=""):
     """Formats a score, with two or three digits and a real minus sign.
 
-    Arguments
-    ---------
-    value : float
-        The score.
-    name : str
-        Its name.
-
-    Returns
-    -------
-    str
-        For readers.
-
     Example
     -------
     >>> number(-1.234, "si_sdr"), number(0.8126, "stoi"), number(-0.001)
@@ -246,17 +193,7 @@ def unit(name):
 
 
 def label(name):
-    """Names a score for readers.
-
-    Arguments
-    ---------
-    name : str
-        Its column; a source may follow after a space.
-
-    Returns
-    -------
-    str
-        For readers.
+    """Names a column of scores, which a source may follow, for readers.
 
     Example
     -------

@@ -16,15 +16,8 @@ from summary import score_names, summarise
 
 from reporting.compare import compare, readable
 from reporting.runs import read_curve, read_scores, task_of, variants_of_test
-from reporting.strata import strata_markdown, stratify
-from reporting.tables import (
-    cells,
-    summary_latex,
-    summary_markdown,
-    to_csv,
-    to_markdown,
-    write_texts,
-)
+from reporting.strata import stratify
+from reporting.tables import cells, texts_of, to_csv, to_markdown, write_texts
 
 WRITTEN = (
     "test_summary.md",
@@ -35,17 +28,15 @@ WRITTEN = (
 )
 
 
-def make_tables(run, scores, strata, save_folder, latex):
+def make_tables(run, strata, save_folder, latex):
     """Makes all tables of a test.
 
-    Raises ValueError where a stratum is unknown, see ``strata.stratify``.
+    Raises ValueError where there are no scores or a stratum is unknown.
 
     Arguments
     ---------
     run : str
-        Output folder of the run.
-    scores : pd.DataFrame
-        Its scores, see ``runs.read_scores``.
+        Output folder of a training or a test.
     strata : list of str
         Columns to stratify by; None for those of a report.
     save_folder : str
@@ -55,25 +46,18 @@ def make_tables(run, scores, strata, save_folder, latex):
 
     Returns
     -------
-    summary : pd.DataFrame
-        See ``summary.summarise``.
-    by_strata : pd.DataFrame
-        See ``strata.stratify``.
+    scores, summary, by_strata : pd.DataFrame
+        See ``runs.read_scores``, ``summary.summarise``, ``strata.stratify``.
     texts : dict
-        File name -> text, test_summary.md last.
+        File name -> text, see ``tables.texts_of``.
     """
+    scores = read_scores(run)
     task = task_of(scores)
     save_folder = save_folder or os.path.join(run, "save")
     summary = summarise(scores, variants_of_test(run, scores), task)
     by_strata = stratify(scores, strata, task, save_folder)
-    texts = {"test_summary.csv": to_csv(summary)}
-    if latex:
-        texts["test_summary.tex"] = summary_latex(summary)
-    if strata or strata is None:
-        texts["test_strata.csv"] = to_csv(by_strata)
-        texts["test_strata.md"] = strata_markdown(by_strata)
-    texts["test_summary.md"] = summary_markdown(summary)
-    return summary, by_strata, texts
+    shown = None if strata == [] else by_strata
+    return scores, summary, by_strata, texts_of(summary, shown, latex)
 
 
 def clear_report(run):
@@ -115,13 +99,12 @@ def write_report(
     """
     from reporting.examples import load_tested, make_examples
     from reporting.facts import read_yaml, run_facts
-    from reporting.page import PageContent, write_page
+    from reporting.page import write_page
 
-    scores = read_scores(run)
-    text, settings = read_yaml(run)
-    summary, by_strata, texts = make_tables(
-        run, scores, strata, save_folder, latex
+    scores, summary, by_strata, texts = make_tables(
+        run, strata, save_folder, latex
     )
+    yaml, settings = read_yaml(run)
     save_folder = save_folder or os.path.join(run, "save")
     data_folder = data_folder or settings.get(
         "data_folder", os.environ.get("POLSESS_DATA_ROOT")
@@ -135,23 +118,21 @@ def write_report(
         reason = str(error)
         notes.append(f"the page has no examples to hear: {reason}")
     curve = read_curve(run)
-    n_epochs = int(curve["epoch"].max()) if len(curve) else 0
-    content = PageContent(
-        facts=run_facts(run, task_of(scores), settings, n_epochs, trained),
-        yaml=text,
-        summary=summary,
-        scores=scores,
-        sample_rate=trained.sample_rate if examples else None,
-        strata=by_strata,
-        curve=curve,
-        examples=examples,
-        no_examples=reason,
-        notes=notes,
-    )
     last = {"test_summary.md": texts.pop("test_summary.md")}
     clear_report(run)
     write_texts(texts, run)
-    write_page(os.path.join(run, "report.html"), content)
+    write_page(
+        os.path.join(run, "report.html"),
+        summary,
+        scores,
+        by_strata,
+        curve,
+        facts=run_facts(run, task_of(scores), settings, curve, trained),
+        yaml=yaml,
+        notes=notes,
+        examples=examples,
+        no_examples=reason,
+    )
     write_texts(last, run)
     return to_markdown(cells(summary, "mean")), notes
 
@@ -200,10 +181,8 @@ def _page_command(arguments):
 
 
 def _tables_command(arguments):
-    scores = read_scores(arguments.run)
-    _, _, texts = make_tables(
+    *_, texts = make_tables(
         arguments.run,
-        scores,
         arguments.strata,
         arguments.save_folder,
         arguments.latex,

@@ -12,8 +12,6 @@ import pandas as pd
 from summary import describe, score_names
 from variants import VARIANTS, counts_in_means
 
-from reporting.tables import cells, to_markdown
-
 # Of a report, as far as the corpus has them
 DEFAULT = ("ssr_db", "scene_class", "event_class", "si_sdr_mix")
 FEW = 10  # rows; a stratum with fewer is marked
@@ -176,30 +174,3 @@ def _read(save_folder, name):
             "without --skip_prep), or do without strata (--strata with no name)"
         )
     return pd.read_csv(path, dtype=str, keep_default_na=False)
-
-
-def strata_markdown(strata):
-    """Writes a Markdown table for each stratum.
-
-    Arguments
-    ---------
-    strata : pd.DataFrame
-        The result of ``stratify``.
-
-    Returns
-    -------
-    str
-        With headings, caveats and marks where n is below 10.
-    """
-    if strata.empty:
-        return "There is no mixture that counts in a mean.\n"
-    parts = []
-    for name, table in strata.groupby("stratum", sort=False):
-        text = to_markdown(cells(table.drop(columns="stratum"), "mean"))
-        parts.append(f"## By {name}\n\n{text}")
-        if name in CAVEATS:
-            parts.append(f"{CAVEATS[name]}\n")
-    parts.append(
-        f"Means over rows [95 % confidence interval]; few: n < {FEW}.\n"
-    )
-    return "\n".join(parts)

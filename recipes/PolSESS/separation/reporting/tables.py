@@ -10,6 +10,8 @@ import re
 import numpy as np
 from summary import score_names
 
+from reporting.strata import CAVEATS, FEW
+
 
 def cells(table, style):
     """Formats the scores of a table for readers.
@@ -97,63 +99,72 @@ def to_markdown(text):
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def texts_of(summary, by_strata=None, latex=False):
+    """Writes the tables of a test as the texts of their files.
+
+    Arguments
+    ---------
+    summary : pd.DataFrame
+        The result of ``summary.summarise``.
+    by_strata : pd.DataFrame
+        The result of ``strata.stratify``; None for no such table.
+    latex : bool
+        Whether to write a LaTeX tabular (booktabs) too.
+
+    Returns
+    -------
+    dict
+        File name -> text, test_summary.md last.
+    """
+    texts = {"test_summary.csv": to_csv(summary)}
+    means = cells(summary, "mean")
+    if latex:
+        names = [name for name in means if not name.endswith(" mix")]
+        text = means[names].to_latex(index=False, escape=True)
+        texts["test_summary.tex"] = text
+    if by_strata is not None:
+        texts["test_strata.csv"] = to_csv(by_strata)
+        texts["test_strata.md"] = _strata_markdown(by_strata)
+    texts["test_summary.md"] = (
+        f"{to_markdown(means)}\n"
+        "Mean [95 % confidence interval]; n counts rows.\n\n"
+        f"{to_markdown(cells(summary, 'median'))}\n"
+        "Median (standard deviation).\n"
+    )
+    return texts
+
+
+def _strata_markdown(by_strata):
+    """A table for each stratum, with its caveat."""
+    if by_strata.empty:
+        return "There is no mixture that counts in a mean.\n"
+    parts = []
+    for name, table in by_strata.groupby("stratum", sort=False):
+        text = to_markdown(cells(table.drop(columns="stratum"), "mean"))
+        parts.append(f"## By {name}\n\n{text}")
+        if name in CAVEATS:
+            parts.append(f"{CAVEATS[name]}\n")
+    means = f"Means over rows [95 % confidence interval]; few: n < {FEW}.\n"
+    return "\n".join([*parts, means])
+
+
 def to_csv(table):
     """Writes a table as comma-separated values.
 
     Arguments
     ---------
     table : pd.DataFrame
-        Any table.
+        Numbers get six decimals, p-values four digits; NaN is empty.
 
     Returns
     -------
     str
-        Numbers have six decimals (p-values four significant digits), missing
-        ones are empty.
+        As in test_summary.csv.
     """
     if "p_value" in table:
         p_value = table["p_value"].map("{:.4g}".format, na_action="ignore")
         table = table.assign(p_value=p_value)
     return table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-
-
-def summary_markdown(summary):
-    """Writes the summary as two Markdown tables.
-
-    Arguments
-    ---------
-    summary : pd.DataFrame
-        The result of ``summary.summarise``.
-
-    Returns
-    -------
-    str
-        Means with intervals and failures; medians and standard deviations.
-    """
-    return (
-        to_markdown(cells(summary, "mean"))
-        + "\nMean [95 % confidence interval]; n counts rows.\n\n"
-        + to_markdown(cells(summary, "median"))
-        + "\nMedian (standard deviation).\n"
-    )
-
-
-def summary_latex(summary):
-    """Writes the summary as a LaTeX tabular, for the package booktabs.
-
-    Arguments
-    ---------
-    summary : pd.DataFrame
-        The result of ``summary.summarise``.
-
-    Returns
-    -------
-    str
-        Means with intervals, without the scores of the mixtures.
-    """
-    text = cells(summary, "mean")
-    text = text[[column for column in text if not column.endswith(" mix")]]
-    return text.to_latex(index=False, escape=True)
 
 
 def write_texts(texts, output_folder):
