@@ -90,7 +90,31 @@ def _from_start(run, path):
     return os.path.join(last_start(run).get("folder", ""), path)
 
 
-def make_examples(scores, run, save_folder, data_folder, trained):
+def corpus_of(run, settings):
+    """Finds the corpus of a run.
+
+    Raises ValueError where the YAML names none.
+
+    Arguments
+    ---------
+    run : str
+        Output folder of the run.
+    settings : dict
+        The YAML's plain values.
+
+    Returns
+    -------
+    list of str
+        The folders of data_folder, or the one of POLSESS_DATA_ROOT.
+    """
+    found = settings.get("data_folder", os.environ.get("POLSESS_DATA_ROOT"))
+    if not found:
+        raise ValueError("expected a data_folder in the run's YAML, found none")
+    folders = [found] if isinstance(found, str) else found
+    return [_from_start(run, str(folder)) for folder in folders]
+
+
+def make_examples(scores, save_folder, data_folder, trained):
     """Estimates the examples of a test once more, on the CPU.
 
     Raises ValueError where the corpus is gone, or is not the tested one.
@@ -99,12 +123,10 @@ def make_examples(scores, run, save_folder, data_folder, trained):
     ---------
     scores : pd.DataFrame
         test_scores.csv.
-    run : str
-        Output folder of the run.
     save_folder : str
         Folder of the manifests.
     data_folder : str or list of str
-        The corpus; a relative path begins where the run was started.
+        The corpus.
     trained : inference.trained.Trained
         The tested model.
 
@@ -113,15 +135,12 @@ def make_examples(scores, run, save_folder, data_folder, trained):
     list of page.Example
         See ``choose_examples``.
     """
-    if not data_folder:
-        raise ValueError("data_folder: expected a corpus, found none")
-    folders = [data_folder] if isinstance(data_folder, str) else data_folder
     variants = list(scores["variant"].unique())
     mixtures = load_mixtures(
         save_folder,
         "test",
         variants,
-        data_root([_from_start(run, str(folder)) for folder in folders]),
+        data_root(data_folder),
         trained.sample_rate,
     )
     mixer = Mixer(trained.task, variants, 0, trained.sample_rate)

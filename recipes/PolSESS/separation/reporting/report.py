@@ -97,7 +97,7 @@ def write_report(
     notes : list of str
         Warnings for the reader of the figures.
     """
-    from reporting.examples import load_tested, make_examples
+    from reporting.examples import corpus_of, load_tested, make_examples
     from reporting.facts import read_yaml, run_facts
     from reporting.page import write_page
 
@@ -106,18 +106,16 @@ def write_report(
     )
     yaml, settings = read_yaml(run)
     save_folder = save_folder or os.path.join(run, "save")
-    data_folder = data_folder or settings.get(
-        "data_folder", os.environ.get("POLSESS_DATA_ROOT")
-    )
     notes = notes_on(scores, summary)
     trained, examples, reason = None, [], "no mixture has an SI-SDRi"
     try:
         trained = load_tested(run, save_folder, settings)
-        examples = make_examples(scores, run, save_folder, data_folder, trained)
+        data_folder = data_folder or corpus_of(run, settings)
+        examples = make_examples(scores, save_folder, data_folder, trained)
     except (ValueError, OSError) as error:
         reason = str(error)
         notes.append(f"the page has no examples to hear: {reason}")
-    curve = read_curve(run)
+    curve = read_curve(os.path.join(run, "train_log.txt"))
     last = {"test_summary.md": texts.pop("test_summary.md")}
     clear_report(run)
     write_texts(texts, run)

@@ -15,6 +15,7 @@ FIRST_COLUMNS = [*LABELS, "si_sdr", "si_sdr_mix", "si_sdri"]
 # Key of train_log.txt -> column of the learning curve
 LOGGED = {
     "epoch": "epoch",
+    "lr": "lr",
     "train loss": "train_loss",
     "valid SI-SDRi": "si_sdri",
     "valid ci_low": "ci_low",
@@ -136,25 +137,24 @@ def task_of(scores):
     return next(tasks, None)
 
 
-def read_curve(run):
-    """Reads the epochs of train_log.txt, as SpeechBrain's FileTrainLogger wrote.
+def read_curve(path):
+    """Reads the epochs of a log of SpeechBrain's FileTrainLogger.
 
-    Lines that are no epoch, for instance where a full disk cut the log, are
+    Lines that name no epoch, for instance where a full disk cut the log, are
     passed over.
 
     Arguments
     ---------
-    run : str
-        Output folder of a training.
+    path : str
+        train_log.txt, a line for each epoch.
 
     Returns
     -------
     pd.DataFrame
-        Columns epoch, train_loss (dB), si_sdri, ci_low and ci_high (dB,
+        Columns epoch, lr, train_loss (dB), si_sdri, ci_low and ci_high (dB,
         validation), as far as the log has them. An epoch that was trained again
         after an interruption counts once. Empty without a log.
     """
-    path = os.path.join(run, "train_log.txt")
     if not os.path.isfile(path):
         return pd.DataFrame()
     rows = []
