@@ -15,7 +15,7 @@ Before its NUMBER-th call (0: before each) the ACTION happens:
 * one of those of pipeline_faults.py
 * another one of fault_actions.py, or one of broken_files.py, ``=`` and a path
 
-A PLACE that begins with ``write`` is one of write_faults.py, and ``stock`` puts
+A PLACE whose first word is ``write`` is one of write_faults.py, and ``stock`` puts
 SpeechBrain's own checkpointer in the place of the recipe's.
 
 ``serve`` reads one run per line from its input, as JSON: ``faults``, a list of
@@ -38,6 +38,7 @@ import sys
 
 import numpy as np
 import scoring
+import separator
 import slow_metrics
 import torch
 import write_faults
@@ -48,7 +49,7 @@ from reporting import hooks
 
 import speechbrain as sb
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.lobes.models.conv_tasnet import MaskNet
+from speechbrain.utils import train_logger
 from speechbrain.utils.checkpoints import Checkpointer
 
 # A run that takes longer hangs, and is killed.
@@ -65,6 +66,11 @@ OWNERS = {
 }
 
 
+def is_write(place):
+    """Whether a place is one of write_faults.py."""
+    return place.partition(" ")[0] == "write"
+
+
 def install(faults, trace=None):
     """Makes faults happen.
 
@@ -76,10 +82,10 @@ def install(faults, trace=None):
         A file for the steps that a Brain makes, if any.
     """
     of_brain = []
-    if any(place.startswith("write") for place, _, _ in faults):
+    if any(is_write(place) for place, _, _ in faults):
         write_faults.watch(faults, trace)
     for place, number, action in faults:
-        if place.startswith("write"):
+        if is_write(place):
             continue
         if place == "stock":
             checkpointer.SafeCheckpointer = Checkpointer
@@ -148,23 +154,40 @@ def add_trace(owner, path):
 
 def add_randomness():
     """Lets the model draw from three generators in training."""
-    forward = MaskNet.forward
+    init = separator.Separator.__init__
 
-    def random_forward(masknet, mixture):
-        """Drops and scales."""
-        masks = forward(masknet, mixture)
-        if masknet.training:
-            scale = 1 + 0.1 * random.random() + 0.1 * np.random.rand()
-            masks = scale * torch.nn.functional.dropout(masks, 0.2)
+    def random_init(network, *arguments, **keywords):
+        """Whatever the class of the mask network is."""
+        init(network, *arguments, **keywords)
+        network.masknet.register_forward_hook(randomised)
+
+    separator.Separator.__init__ = random_init
+
+
+def randomised(masknet, _, masks):
+    """Drops and scales masks."""
+    if not masknet.training:
         return masks
+    scale = 1 + 0.1 * random.random() + 0.1 * np.random.rand()
+    return scale * torch.nn.functional.dropout(masks, 0.2)
 
-    MaskNet.forward = random_forward
+
+class SilentLogger(train_logger.TrainLogger):
+    """A logger that writes nothing."""
+
+    def __init__(self, save_dir):
+        """Makes no folder."""
+
+    def log_stats(self, *stats, **more_stats):
+        """Does nothing."""
 
 
 def leave_out_the_report():
     """Spares runs what takes their time and has no part in faults."""
-    assert hooks.Reporting.on_stage_end
+    assert hooks.Reporting.on_stage_end and train_logger.TensorboardLogger
     hooks.Reporting = type("Reporting", (), {})
+    # It writes when it likes, which no trace of writes can be compared with.
+    train_logger.TensorboardLogger = SilentLogger
     sb.utils.logger.get_environment_description = lambda: ""
 
 
@@ -180,7 +203,6 @@ def serve():
     runpy.run_path(str(SEPARATION / "train.py"), run_name="imported")
     # The first optimizer of each run would import it, in most of its time.
     importlib.import_module("torch._dynamo")
-    importlib.import_module("torch.utils.tensorboard")
     add_randomness()
     # Its workers then know the slow metrics, too.
     scoring.score_signal = slow_metrics.score_signal
