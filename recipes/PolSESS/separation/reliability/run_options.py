@@ -71,6 +71,8 @@ def check_run_options(run_opts, hparams, modules):
         checked["max_grad_norm"] = math.inf
     if all(checked.get(name, 0) > 0 for name in INTERVALS):
         raise ValueError(f"{' and '.join(INTERVALS)}: give one of them")
+    if checked.get("log_config") is not None:
+        raise ValueError("log_config: SpeechBrain ignores it; leave it out")
     _check_modules(checked, modules)
     _check_device(checked.get("device"))
     changed = {n for n, v in checked.items() if v != values.get(n)}
@@ -130,10 +132,13 @@ def _number(name, value, kind):
 
 def _check_modules(options, modules):
     """Refuses modules that do not exist, or that TorchScript cannot compile."""
-    for name in ("jit_module_keys", "compile_module_keys"):
+    for flag in ("jit", "compile"):
+        name = f"{flag}_module_keys"
         keys = options.get(name)
         if keys is not None and not set(keys) <= set(modules):
             raise _error(name, f"some of {', '.join(modules)}", keys)
+        if keys is not None and not options.get(flag):
+            raise ValueError(f"{name}: it has no effect without --{flag}")
     if options.get("jit"):
         for name in options.get("jit_module_keys") or modules:
             try:
