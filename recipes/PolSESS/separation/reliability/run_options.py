@@ -14,11 +14,12 @@ from speechbrain.utils.run_opts import RunOptions
 
 HINTS = get_type_hints(RunOptions)
 INTERVALS = ("ckpt_interval_steps", "ckpt_interval_minutes")
-AT_LEAST_ONE = (
-    "grad_accumulation_factor",
-    "optimizer_step_limit",
-    "debug_batches",
-)
+LOWEST = {
+    "grad_accumulation_factor": 1,
+    "optimizer_step_limit": 1,
+    "debug_batches": 1,
+    "nonfinite_patience": 0,
+}
 # torch.compile has one that SpeechBrain does not list.
 MORE_CHOICES = {"compile_mode": ("max-autotune-no-cudagraphs",)}
 
@@ -121,12 +122,10 @@ def _number(name, value, kind):
         is_valid = False
     if not is_valid:
         raise _error(name, "a number", value)
-    if name in AT_LEAST_ONE and number < 1:
-        raise _error(name, "1 or more", value)
+    if number < LOWEST.get(name, number):
+        raise _error(name, f"{LOWEST[name]} or more", value)
     if name == "max_grad_norm" and number == 0:
         raise _error(name, "a number above 0, or a negative one to disable", 0)
-    if name == "nonfinite_patience" and number < 0:
-        raise _error(name, "0 or more", value)
     return number if is_interval or kind is float else int(number)
 
 
