@@ -34,7 +34,6 @@ import itertools
 import json
 import logging
 import os
-import pydoc
 import re
 import sys
 import tempfile
@@ -90,6 +89,10 @@ VARIANT_SETTINGS = {
 REVERB_PARAMETERS = (
     "preDelayForEvent preDelay1 preDelay2 highCut diffusion decay freqDamp"
 ).split()
+REQUIRED = (
+    *(column for column, _ in FILES.values()),
+    *(*TEXTS.values(), *RECORDINGS.values(), *REVERB_PARAMETERS, "subset"),
+)
 # What splits should not share: kind -> keys of a row.
 SHARED = {
     "mixture": ("ID",),
@@ -313,27 +316,18 @@ def _hash_inputs(sources, base, on_bad_rows):
 
 def _read_rows(sources):
     """Reads the metadata: a dict for each mixture."""
-    rows, problems = [], []
-    needed = [column for column, _ in FILES.values()] + REVERB_PARAMETERS
-    needed += [*TEXTS.values(), *RECORDINGS.values(), "subset"]
+    rows = []
     for split, folder, name, path in sources:
-        try:
-            (_, header), *lines = _read_csv(path)
-            missing = [column for column in needed if column not in header]
-            if missing or not lines:
-                raise ValueError(f"no {', '.join(missing) or 'rows'}")
-        except (csv.Error, OSError, ValueError) as error:
-            problems.append(
-                f"{path}: expected a row per mixture, found {error}"
+        (_, header), *lines = _read_csv(path) or [(0, [])]
+        missing = [column for column in REQUIRED if column not in header]
+        if missing or not lines:
+            raise CorpusError(
+                f"{path}: expected a row per mixture, found no "
+                f"{', '.join(missing) or 'rows'}; export the metadata again"
             )
-            continue
-        rows += [
-            _make_row(split, folder, (name, str(line)), header, cells)
-            for line, cells in lines
-        ]
-    if problems:
-        problems.append("What to do: export the metadata of the corpus again")
-        raise CorpusError("\n".join(problems))
+        for line, cells in lines:
+            place = name, str(line)
+            rows.append(_make_row(split, folder, place, header, cells))
     for split in SUBSETS:
         _add_speakers([row for row in rows if row["split"] == split])
     return rows
@@ -425,30 +419,24 @@ def _check_rows(rows, base, n_jobs, audit):
 def _check_cells(row, n_same_name):
     """Finds what is wrong with the metadata of one row."""
     cells, subset = row["cells"], SUBSETS[row["split"]]
-    n_more, speaker = row["n_cells_more"], row["speaker1"]
-    alone = "one row, in one corpus"
+    n_more, speaker, setting = (
+        row[key] for key in ("n_cells_more", "speaker1", "setting")
+    )
+    twice = speaker and speaker == row["speaker2"], "same speaker twice"
+    other = cells["subset"] != subset, "other subset"
     checks = [
         (n_more, "cut row", "", "a cell per column", f"{n_more:+} cells"),
-        (n_same_name > 1, "conflicting rows", "", alone, n_same_name),
-        (
-            cells["subset"] != subset,
-            "other subset",
-            "",
-            subset,
-            cells["subset"],
-        ),
-        (
-            speaker and speaker == row["speaker2"],
-            *("same speaker twice", "", "two", speaker),
-        ),
+        (n_same_name > 1, "conflicting rows", "", "one row", n_same_name),
+        (*other, "", subset, cells["subset"]),
+        (*twice, "", "two speakers", speaker),
     ]
     for column, (source, _) in FILES.items():
         name = cells[source]
-        is_needed = column not in REVERBS or row["setting"] == "indoor"
-        outside = OUTSIDE.search(name), "name leaves the corpus"
+        is_empty = not name and (setting == "indoor" or column not in REVERBS)
+        is_outside = OUTSIDE.search(name)
         checks += [
-            (is_needed and not name, "empty name", source, "a name", "none"),
-            (*outside, source, "a plain file name", name),
+            (is_empty, "empty name", source, "a name", "none"),
+            (is_outside, "name leaves the corpus", source, "a name", name),
         ]
     for key in (*FILES, *TEXTS, "speaker1", "speaker2"):
         is_bad = UNUSABLE.search(row[key])
@@ -467,36 +455,36 @@ def _check_headers(rows, base, n_jobs):
     files = sorted({row[c] for row in rows for c in FILES if row[c]})
     paths = [os.path.join(base, file) for file in files]
     headers = dict(zip(files, _map(_read_header, paths, n_jobs)))
-    rates = Counter(rate for _, rate, *_ in headers.values() if rate)
-    usual_rate = max(rates, key=lambda rate: (rates[rate], rate), default=0)
+    rates = Counter(header[1] for header in headers.values())
+    del rates[0]
+    usual_rate = max(rates, key=lambda rate: (rates[rate], rate), default=1)
     findings = []
     for row in rows:
         files = [row[column] for column in FILES if row[column]]
         lengths = Counter(headers[file][0] for file in files)
+        del lengths[0]
         # Of equally common lengths that of the mixture, which is the first.
-        usual = max(lengths, key=lambda n: (n > 0) * lengths[n], default=0)
-        row["duration"] = usual / max(usual_rate, 1)
-        row["sample_rate"] = usual_rate
+        usual = max(lengths, key=lengths.get, default=0)
+        row["duration"], row["sample_rate"] = usual / usual_rate, usual_rate
         for file in files:
             frames, rate, channels, error = headers[file]
-            is_audio = frames > 0
-            differs = is_audio and frames != usual, "length differs"
-            other = is_audio and rate != usual_rate, "sample rate differs"
-            findings += _find(
-                row,
-                (error == "none", "missing file", file, "a file", "none"),
-                (
-                    error != "none" and error,
-                    "unreadable file",
-                    file,
-                    "a WAV file",
-                    error,
-                ),
-                (not is_audio and not error, "empty audio", file, "samples", 0),
-                (*differs, file, f"{usual} samples", frames),
-                (*other, file, f"{usual_rate} Hz", rate),
-                (channels > 1, "not mono", file, "1 channel", channels),
-            )
+            kind = "missing" if error == "none" else "unreadable"
+            texts = f"{usual} samples", f"{usual_rate} Hz"
+            checks = [(error, f"{kind} file", file, "a WAV file", error)]
+            if not error:
+                checks = [
+                    (not frames, "empty audio", file, "samples", "0 samples"),
+                    (frames != usual, "length differs", file, texts[0], frames),
+                    (
+                        rate != usual_rate,
+                        "sample rate differs",
+                        file,
+                        texts[1],
+                        rate,
+                    ),
+                    (channels != 1, "not mono", file, "1 channel", channels),
+                ]
+            findings += _find(row, *checks)
     return findings
 
 
@@ -577,14 +565,12 @@ def _report(errors, path, empty):
     """Makes the message: number of each kind of error, and the first five."""
     lines = [f"errors in the corpus: {len(errors)}, all listed in {path}"]
     for check, group in errors.groupby("check", sort=False):
-        lines.append(f"{check}: {len(group)}")
+        lines.append(f"{check}: {len(group)}, such as")
         lines += [
             f"  {e.metadata} row {e.row}: mixture {e.ID}: {e.file}: expected "
             f"{e.expected}, found {e.found}"
             for e in group.head(5).itertuples()
         ]
-        if len(group) > 5:
-            lines.append(f"  ... and {len(group) - 5} more")
     lines += [f"no rows left: {split}" for split in sorted(empty)]
     return "\n".join([*lines, ACTION])
 
@@ -675,6 +661,8 @@ def main():
     # local: end
     options = vars(parser.parse_args())
     # local: begin
+    import pydoc
+
     full = options["audit"] == "full"  # all samples of all mixtures
     options["audit"] = pydoc.locate("audit.full.audit") if full else None
     # local: end
