@@ -124,7 +124,7 @@ WARNINGS = {
     *("beyond rounding", "clipped", "silent", "near-silent speech"),
 }
 ACTION = (
-    "What to do: render or copy the files again, correct the metadata, or "
+    "render or copy the files again, correct the metadata, or "
     "leave the rows out with --on_bad_rows=skip"
 )
 
@@ -204,10 +204,9 @@ def prepare_polsess(
         records[split] = _hash(inputs[split], manifests.values())
     _write(save_folder, contents, records)
     counts = Counter(f"{row['split']} {row['setting']}" for row in rows)
-    for name, count in counts.items():
-        logger.info("%s: %d mixtures", name, count)
+    logger.info("Mixtures: %s", dict(counts))
     if len(errors):
-        logger.warning("Rows with errors are left out, see excluded.csv")
+        logger.warning("Rows are left out, see excluded.csv")
 
 
 def data_root(data_folder):
@@ -387,12 +386,15 @@ def _add_speakers(rows):
             row[key] = "/".join(row[key].lower().split("/")[-3:])
 
 
-def _find(row, *checks):
-    """Findings of the checks of a row whose condition, the first item, holds."""
+def _find(row, file, *checks):
+    """Findings of those checks of a row or file that hold.
+
+    A check is a tuple: whether it holds, its name, expected, found.
+    """
     return [
-        Finding(check, *row["place"], *map(str, details))
-        for is_defect, check, *details in checks
-        if is_defect
+        Finding(name, *row["place"], file, str(expected), str(found))
+        for holds, name, expected, found in checks
+        if holds
     ]
 
 
@@ -401,47 +403,53 @@ def _check_rows(rows, base, n_jobs, audit):
     unique, findings = {}, []
     for row in rows:
         key = row["folder"], *(row[column] for column in FILES)
-        is_new = unique.setdefault(key, row) is row
-        details = "", "once", "the same row above"
-        findings += _find(row, (not is_new, "repeated row", *details))
+        is_old = unique.setdefault(key, row) is not row
+        findings += _find(row, "", (is_old, "repeated row", "once", "again"))
     rows = list(unique.values())
     names = Counter((row["split"], row["ID"]) for row in rows)
     for row in rows:
         findings += _check_cells(row, names[row["split"], row["ID"]])
-    checks = (_check_headers, audit or _check_sums, _count_leaks)
-    for check in (*checks, lambda *_: []):
-        bad = {f[1:5] for f in findings if f.check not in WARNINGS}
-        rows = [row for row in rows if row["place"] not in bad]
+    # Each check reads only rows that the ones before it found no error in.
+    for check in (_check_headers, audit or _check_sums):
+        rows = _without_errors(rows, findings)
         findings += check(rows, base, n_jobs)
-    return rows, findings
+    rows = _without_errors(rows, findings)
+    return rows, findings + _count_leaks(rows)
 
 
-def _check_cells(row, n_same_name):
+def _without_errors(rows, findings):
+    """The rows in which no error was found."""
+    bad = {f[1:5] for f in findings if f.check not in WARNINGS}
+    return [row for row in rows if row["place"] not in bad]
+
+
+def _check_cells(row, n_same):
     """Finds what is wrong with the metadata of one row."""
-    cells, subset = row["cells"], SUBSETS[row["split"]]
-    n_more, speaker, setting = (
-        row[key] for key in ("n_cells_more", "speaker1", "setting")
+    cells, speaker = row["cells"], row["speaker1"]
+    subset, said = SUBSETS[row["split"]], cells["subset"]
+    n_more, is_one = row["n_cells_more"], speaker == row["speaker2"]
+    findings = _find(
+        row,
+        "",
+        (n_more, "cut row", "a cell per column", f"{n_more:+} cells"),
+        (n_same > 1 and row["ID"], "conflicting rows", "one row", n_same),
+        (said != subset, "other subset", subset, said),
+        (speaker and is_one, "same speaker twice", "two", speaker),
     )
-    twice = speaker and speaker == row["speaker2"], "same speaker twice"
-    other = cells["subset"] != subset, "other subset"
-    checks = [
-        (n_more, "cut row", "", "a cell per column", f"{n_more:+} cells"),
-        (n_same_name > 1, "conflicting rows", "", "one row", n_same_name),
-        (*other, "", subset, cells["subset"]),
-        (*twice, "", "two speakers", speaker),
-    ]
     for column, (source, _) in FILES.items():
         name = cells[source]
-        is_empty = not name and (setting == "indoor" or column not in REVERBS)
+        is_needed = column not in REVERBS or row["setting"] == "indoor"
         is_outside = OUTSIDE.search(name)
-        checks += [
-            (is_empty, "empty name", source, "a name", "none"),
-            (is_outside, "name leaves the corpus", source, "a name", name),
-        ]
+        findings += _find(
+            row,
+            source,
+            (is_needed and not name, "empty name", "a name", "none"),
+            (is_outside, "name leaves the corpus", "a file name", name),
+        )
     for key in (*FILES, *TEXTS, "speaker1", "speaker2"):
-        is_bad = UNUSABLE.search(row[key])
-        checks.append((is_bad, "unusable value", key, "no $", row[key]))
-    return _find(row, *checks)
+        is_bad, value = UNUSABLE.search(row[key]), row[key]
+        findings += _find(row, key, (is_bad, "unusable value", "no $", value))
+    return findings
 
 
 def _map(function, items, n_jobs):
@@ -457,7 +465,7 @@ def _check_headers(rows, base, n_jobs):
     headers = dict(zip(files, _map(_read_header, paths, n_jobs)))
     rates = Counter(header[1] for header in headers.values())
     del rates[0]
-    usual_rate = max(rates, key=lambda rate: (rates[rate], rate), default=1)
+    hz = max(rates, key=lambda rate: (rates[rate], rate), default=1)
     findings = []
     for row in rows:
         files = [row[column] for column in FILES if row[column]]
@@ -465,26 +473,19 @@ def _check_headers(rows, base, n_jobs):
         del lengths[0]
         # Of equally common lengths that of the mixture, which is the first.
         usual = max(lengths, key=lengths.get, default=0)
-        row["duration"], row["sample_rate"] = usual / usual_rate, usual_rate
+        row["duration"], row["sample_rate"] = usual / hz, hz
         for file in files:
             frames, rate, channels, error = headers[file]
             kind = "missing" if error == "none" else "unreadable"
-            texts = f"{usual} samples", f"{usual_rate} Hz"
-            checks = [(error, f"{kind} file", file, "a WAV file", error)]
+            checks = [(error, f"{kind} file", "a WAV file", error)]
             if not error:
                 checks = [
-                    (not frames, "empty audio", file, "samples", "0 samples"),
-                    (frames != usual, "length differs", file, texts[0], frames),
-                    (
-                        rate != usual_rate,
-                        "sample rate differs",
-                        file,
-                        texts[1],
-                        rate,
-                    ),
-                    (channels != 1, "not mono", file, "1 channel", channels),
+                    (not frames, "empty audio", "samples", "0 samples"),
+                    (frames != usual, "length differs", f"{usual}", frames),
+                    (rate != hz, "sample rate differs", f"{hz} Hz", rate),
+                    (channels != 1, "not mono", "1 channel", channels),
                 ]
-            findings += _find(row, *checks)
+            findings += _find(row, file, *checks)
     return findings
 
 
@@ -510,55 +511,54 @@ def _check_sums(rows, base, n_jobs):
 def _check_sum(task):
     """Compares one mixture with the sum of its components."""
     base, row = task
-    mixture, *components = (
-        audio_io.load(base / row[column])[0].numpy().astype(np.float64)
-        for column in FILES
-        if row[column]
+    paths = [base / row[column] for column in FILES if row[column]]
+    try:
+        mixture, *components = (
+            audio_io.load(path)[0].numpy().astype(np.float64) for path in paths
+        )
+    except RuntimeError as error:
+        return _find(row, "", (True, "unreadable file", "WAV files", error))
+    residue, power = mixture - sum(components), np.sum(mixture**2)
+    level_db = 10 * np.log10((np.sum(residue**2) + 1e-20) / (power + 1e-20))
+    is_sum = level_db <= MAX_RESIDUE_DB  # False if samples are NaN, too
+    texts = f"residue below {MAX_RESIDUE_DB} dB", f"{level_db:.1f} dB"
+    return _find(
+        row, row["mix_wav"], (not is_sum, "mixture is not the sum", *texts)
     )
-    powers = [
-        np.sum(x**2) + 1e-20 for x in (mixture - sum(components), mixture)
-    ]
-    residue_db = 10 * np.log10(powers[0] / powers[1])
-    is_sum = residue_db <= MAX_RESIDUE_DB  # False also where it is NaN
-    expected = f"residue below {MAX_RESIDUE_DB} dB"
-    details = row["mix_wav"], expected, f"{residue_db:.1f} dB"
-    return _find(row, (not is_sum, "mixture is not the sum", *details))
 
 
-def _count_leaks(rows, *_):
+def _count_leaks(rows):
     """Counts what splits share: a finding for each kind and pair of splits."""
     findings = []
     pairs = itertools.combinations(dict.fromkeys(r["split"] for r in rows), 2)
     for (one, two), (kind, keys) in itertools.product(pairs, SHARED.items()):
         known = {r[key] for r in rows if r["split"] == one for key in keys}
-        shared = [
-            {row[key] for key in keys} & known - {""}
-            for row in rows
-            if row["split"] == two
-        ]
-        counts = len(set().union(*shared)), sum(map(bool, shared))
-        found = f"{counts[0]} of them in {counts[1]} mixtures"
+        later = [{r[key] for key in keys} for r in rows if r["split"] == two]
+        shared = [values & known - {""} for values in later]
+        n_values, n_rows = len(set().union(*shared)), sum(map(bool, shared))
+        texts = f"none of {one}", f"{n_values} in {n_rows} mixtures"
         place = {"place": (two, "", "", "")}
-        details = "", f"none of {one}", found
-        findings += _find(place, (counts[0], f"shared {kind}", *details))
+        findings += _find(place, "", (n_rows, f"shared {kind}", *texts))
     return findings
 
 
 def _list_findings(findings, errors):
     """Makes audit.csv and excluded.csv; logs the warnings."""
     is_warning = findings["check"].isin(WARNINGS)
-    for names, group in findings[is_warning].groupby(["split", "check"]):
-        found = ", ".join(
-            sorted(set(group["expected"] + ": " + group["found"]))
-        )
-        text = "%s: %d (%s, ...), see audit.csv"
-        logger.warning(text, ": ".join(names), len(group), found[:60])
-    audit = findings.sort_values(list(findings.columns))
-    audit.insert(0, "severity", np.where(is_warning, "warning", "error"))
+    warnings = findings[is_warning].groupby(["split", "check", "expected"])
+    for (split, check, expected), group in warnings:
+        text = "%s: %s: expected %s, found %s; %d such, see audit.csv"
+        found = group["found"].iloc[0]
+        logger.warning(text, split, check, expected, found, len(group))
+    severity = np.where(is_warning, "warning", "error")
+    action = np.where(is_warning, "scores may mislead", ACTION)
+    table = findings.assign(severity=severity, action=action)
+    table = table[["severity", *findings.columns, "action"]]
     file = (" (" + errors["file"] + ")").where(errors["file"] != "", "")
     excluded = errors[list(PLACE)].assign(reason=errors["check"] + file)
     excluded = excluded.groupby(list(PLACE), as_index=False).agg("; ".join)
-    return {"audit.csv": _to_csv(audit), "excluded.csv": _to_csv(excluded)}
+    table = table.sort_values(list(table.columns))
+    return {"audit.csv": _to_csv(table), "excluded.csv": _to_csv(excluded)}
 
 
 def _report(errors, path, empty):
@@ -572,7 +572,7 @@ def _report(errors, path, empty):
             for e in group.head(5).itertuples()
         ]
     lines += [f"no rows left: {split}" for split in sorted(empty)]
-    return "\n".join([*lines, ACTION])
+    return "\n".join([*lines, f"What to do: {ACTION}"])
 
 
 def _make_manifests(split, rows):

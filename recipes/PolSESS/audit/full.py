@@ -7,12 +7,12 @@ Authors
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from prepare_polsess import FILES, Finding
+
 from audit.files import check_file
 from audit.leaks import list_leaks
 from audit.metadata import check_cells
 from audit.samples import check_samples
-from prepare_polsess import FILES, Finding
-
 from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 
 # Reading waits for the disk most of the time.
