@@ -1,9 +1,8 @@
-"""What the published generator knows about scenes, rooms, events and levels.
+"""Tables of the published generator: scenes, rooms, events and levels.
 
-Three tables of the PolSESS generator in the form this recipe uses: which of
-the 24 scene classes lie indoors, which event classes may sound in a scene
-(event_scenes.csv, one row per event class), and from which ranges the
-reverberation of an indoor scene is drawn; and the ranges of the levels.
+The 24 scene classes, indoors or outdoors; the scenes in which an event class
+may occur (event_scenes.csv, one row per event class); the ranges from which
+the reverberation of an indoor scene and the levels are drawn.
 
 Reference: M. Klec, K. Szklanny, A. Wieczorkowska, "A Solution for Developing
 Corpora for Polish Speech Enhancement in Complex Acoustic Environments", 2024.

@@ -1,15 +1,15 @@
-"""Reading, resampling and writing of the audio files of a corpus.
+"""Audio files of a corpus: reading, resampling, writing.
 
-soundfile is used directly: the workers of the simulation then start without
-loading torch, and integer samples reach the files unchanged.
+soundfile is used directly, so that workers start without loading torch and
+integer samples reach the files unchanged.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
+import contextlib
 import math
 import os
-import pathlib
 
 import numpy as np
 import soundfile
@@ -123,25 +123,43 @@ def rms(signal):
     return float(np.sqrt(np.mean(np.square(signal))))
 
 
+@contextlib.contextmanager
+def replacing(path):
+    """Lets a file appear only when it is complete.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Final path; an older file is replaced.
+
+    Yields
+    ------
+    partial : pathlib.Path
+        Hidden path to write to, ending in ".partial". It is renamed at the
+        end, or left behind by an error or a kill.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    yield partial
+    os.replace(partial, path)
+
+
 def write_pcm16(path, samples, sample_rate):
     """Writes 16-bit samples as a WAV file that appears only when complete.
 
     Arguments
     ---------
-    path : str or pathlib.Path
-        Where the file is to appear; an older one is replaced.
+    path : pathlib.Path
+        File to write; an older one is replaced.
     samples : numpy.ndarray
         dtype int16, shape [time].
     sample_rate : int
         In Hz.
     """
     assert samples.dtype == np.int16, samples.dtype
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    soundfile.write(
-        str(partial), samples, sample_rate, subtype="PCM_16", format="WAV"
-    )
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        soundfile.write(
+            str(partial), samples, sample_rate, subtype="PCM_16", format="WAV"
+        )
 
 
 def to_pcm16(signal):

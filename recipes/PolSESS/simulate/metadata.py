@@ -1,18 +1,20 @@
-"""Stage 1: draws the rows of a corpus, with all the randomness there is.
+"""Stage 1: draws the rows of a corpus, which holds all randomness.
 
 Row `index` of a subset is a pure function of the sources, the options and
 (seed, subset, index): rows can be drawn in any order and in parallel, and a
 smaller corpus is the beginning of a larger one. The procedure is that of the
-published generator, except that the two speakers always differ, that speech
-segments are checked for speech and its level, and that clipping leads to a common gain in
-stage 2 instead of a new draw. Starts and ends count the samples of the source
-recording from 1, as in MATLAB.
+published generator with three differences: the two speakers always differ,
+speech segments are checked for speech and its level, and clipping leads to a
+common gain in stage 2 instead of a new draw. Starts and ends count the samples
+of the source recording from 1, as in MATLAB.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
+import csv
 import functools
+import io
 
 import numpy as np
 
@@ -41,21 +43,46 @@ NAME_CHARACTERS = tuple("abcdefghijklmnopqrstuvwxyz0123456789")
 NAME_LENGTH = 16
 
 
-def draw_row(pool, index, seed, sample_rate, indoor_ratio):
-    """Draws one mixture of a subset.
-
-    Raises CorpusError when the sources hold no usable segment.
+def draw_text(pool, indices, options):
+    """Draws mixtures of a subset as CSV text without a header.
 
     Arguments
     ---------
     pool : SourcePool
-        The recordings of the subset.
+        Recordings of the subset.
+    indices : iterable of int
+        Numbers of the rows.
+    options : dict
+        seed, sample_rate and indoor_ratio, as for draw_row.
+
+    Returns
+    -------
+    text : str
+        One line for each row.
+    """
+    keys = ("seed", "sample_rate", "indoor_ratio")
+    values = [options[key] for key in keys]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, METADATA_COLUMNS, lineterminator="\n")
+    writer.writerows(draw_row(pool, index, *values) for index in indices)
+    return text.getvalue()
+
+
+def draw_row(pool, index, seed, sample_rate, indoor_ratio):
+    """Draws one mixture of a subset.
+
+    Raises SimulationError when the sources hold no usable segment.
+
+    Arguments
+    ---------
+    pool : SourcePool
+        Recordings of the subset.
     index : int
         Number of the row in its subset, from 0.
     seed : int
-        Of the corpus, at least 0.
+        Seed of the corpus, at least 0.
     sample_rate : int
-        Of the corpus, in Hz: levels are measured at this rate.
+        Sample rate of the corpus in Hz, at which levels are measured.
     indoor_ratio : float
         Probability of an indoor scene.
 

@@ -1,4 +1,4 @@
-"""Segments of source recordings: drawing them, and judging their content.
+"""Segments of source recordings: drawing them, and checking their content.
 
 Authors
  * The PolSESS recipe team 2026
@@ -11,7 +11,7 @@ import numpy as np
 
 from simulate.acoustics import SSR_RANGE_DB
 from simulate.audio import FULL_SCALE, read_mono, read_segment, rms
-from simulate.errors import CorpusError
+from simulate.sources import SimulationError
 
 # Speech whose file would lie below -50 dBFS (RMS) is near-silent to the audit
 # of prepare_polsess.py. A rendered file is softer than the segment that sets
@@ -116,7 +116,7 @@ def draw_segment(rng, pool, sample_rate, recordings, is_speech, positions=None):
 
     A speech segment is usable when its level is at least MIN_SPEECH_DBFS and
     it is active for MIN_ACTIVE_FRACTION of its time, any other when it is not
-    empty. Raises CorpusError when MAX_DRAWS draws give none.
+    empty. Raises SimulationError when MAX_DRAWS draws give none.
 
     Arguments
     ---------
@@ -161,7 +161,7 @@ def draw_segment(rng, pool, sample_rate, recordings, is_speech, positions=None):
         if usable:
             return Segment(position, recording, start, end, signal)
     reason = _why_speech(levels_dbfs) if is_speech else NO_SOUND
-    raise CorpusError(
+    raise SimulationError(
         f"{pool.subset}: {MAX_DRAWS} {recording.role} segments of "
         f"{pool.segment_seconds:g} s drawn, {reason} (The last segment is "
         f"samples {start} to {end} of {recording.path}.)"

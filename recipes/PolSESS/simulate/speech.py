@@ -1,23 +1,43 @@
-"""Polish speech: voices, sentences, and recordings made of them.
+"""Polish speech: voices, sentences, and recordings made of them by eSpeak NG.
 
 The voices (voices_pl.csv) are variants of eSpeak NG's Polish voice, each with
-a pitch and speed of its own; the sentences (sentences_pl.txt) were written
-for this recipe. Train, val and test share neither a voice nor a sentence.
+its own pitch and speed; the sentences (sentences_pl.txt) were written for this
+recipe. Train, val and test share neither a voice nor a sentence. eSpeak NG
+(GPL-3.0-or-later) comes in the Python package espeakng-loader and runs as a
+program of its own. It seeds the noise of breathy voices (f2, f3, f5, Alicia,
+sandro, victor) with the time, so voices_pl.csv has none of them.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
+import collections
 import csv
+import importlib.metadata
+import importlib.util
+import json
 import pathlib
+import subprocess
+import sys
+
+import numpy as np
 
 from simulate.acoustics import SUBSETS
-from simulate.engine import Voice, synthesise
+from simulate.sources import SimulationError
 
 HERE = pathlib.Path(__file__).resolve().parent
+ENGINE = "espeakng-loader"
 
-# How many of the 100 sentences belong to each subset, in their order.
+# Number of the 100 sentences that belong to each subset, in their order.
 SENTENCE_SHARES = {"train": 70, "val": 15, "test": 15}
+# Shorter than Polish words are on average: texts are rarely too short.
+CHARACTERS_PER_WORD = 6
+
+Voice = collections.namedtuple("Voice", "subset variant pitch speed")
+Voice.__doc__ = """A speaker: a variant of eSpeak NG's Polish voice.
+
+`pitch` is 0 to 99 (50 is the variant's own), `speed` in words per minute.
+"""
 
 
 def read_voices():
@@ -60,31 +80,111 @@ def read_sentences():
     {'train': 70, 'val': 15, 'test': 15}
     """
     path = HERE / "sentences_pl.txt"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    sentences, start = {}, 0
-    for subset in SUBSETS:
-        end = start + SENTENCE_SHARES[subset]
-        sentences[subset] = lines[start:end]
-        start = end
-    assert start == len(lines), (start, len(lines))
-    return sentences
+    lines = iter(path.read_text(encoding="utf-8").splitlines())
+    return {
+        subset: [next(lines) for _ in range(SENTENCE_SHARES[subset])]
+        for subset in SUBSETS
+    }
 
 
-def speak_recording(engine, voice, sentences, duration_seconds, rng):
+def find_engine(voices):
+    """Checks that eSpeak NG is installed and has all voices.
+
+    Raises SimulationError if not. eSpeak NG itself would speak with its default
+    voice in place of a variant that it does not have.
+
+    Arguments
+    ---------
+    voices : list of Voice
+        Voices that it must have.
+
+    Returns
+    -------
+    version : str
+        Name and version of the package.
+    """
+    if importlib.util.find_spec("espeakng_loader") is None:
+        raise SimulationError(
+            "The built-in Polish speech needs eSpeak NG: run `pip install "
+            f"{ENGINE}`, or pass recordings with --sources TABLE.csv."
+        )
+    version = f"{ENGINE} {importlib.metadata.version(ENGINE)}"
+    folder = pathlib.Path(_engine_paths()["data"]) / "voices" / "!v"
+    known = {path.name for path in folder.glob("*")}
+    missing = sorted({voice.variant for voice in voices} - known)
+    if missing:
+        raise SimulationError(
+            f"{version} does not have the voice(s) {', '.join(missing)} in "
+            f"{folder}; install the version in requirements.txt."
+        )
+    return version
+
+
+def _engine_paths():
+    """Paths of the library and its data."""
+    import espeakng_loader
+
+    return {
+        "library": str(espeakng_loader.get_library_path()),
+        "data": str(espeakng_loader.get_data_path()),
+    }
+
+
+def synthesise(voice, text):
+    """Speaks a text.
+
+    Raises SimulationError when the engine fails or stays silent.
+
+    Arguments
+    ---------
+    voice : Voice
+        Speaker.
+    text : str
+        Polish text.
+
+    Returns
+    -------
+    signal : numpy.ndarray
+        Samples in [-1, 1), shape [time].
+    sample_rate : int
+        In Hz.
+    """
+    request = {
+        **_engine_paths(),
+        "voice": f"pl+{voice.variant}",
+        "speed": voice.speed,
+        "pitch": voice.pitch,
+        "text": text,
+    }
+    # Isolated, without site-packages: starts faster.
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", str(HERE / "espeak.py")],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+    )
+    samples = np.frombuffer(result.stdout[4:], dtype="<i2")
+    if result.returncode or not samples.any():
+        message = result.stderr.decode(errors="replace").strip()
+        raise SimulationError(
+            f"eSpeak NG, voice pl+{voice.variant}: exit status "
+            f"{result.returncode}, {len(samples)} samples. {message[-500:]}"
+        )
+    return samples / 32768, int.from_bytes(result.stdout[:4], "little")
+
+
+def speak_recording(voice, sentences, duration_seconds, rng):
     """Speaks sentences in random order until a recording is filled.
 
     Arguments
     ---------
-    engine : Engine
-        As find_engine returns it.
     voice : Voice
-        Who speaks.
+        Speaker.
     sentences : list of str
-        To draw from, without repetition until all have been used.
+        Drawn without repetition until all have been used.
     duration_seconds : float
         Length of the recording; the last sentence is cut there.
     rng : numpy.random.Generator
-        Order of the sentences.
+        Source of the order.
 
     Returns
     -------
@@ -94,14 +194,13 @@ def speak_recording(engine, voice, sentences, duration_seconds, rng):
         In Hz.
     """
     order = rng.permutation(len(sentences))
-    # Six characters a word are few for Polish: seldom is a text too short.
-    characters = duration_seconds * voice.speed / 60 * 6
+    characters = duration_seconds * voice.speed / 60 * CHARACTERS_PER_WORD
     while True:
         texts, length = [], 0
         while length < characters:
             texts.append(sentences[order[len(texts) % len(order)]])
             length += len(texts[-1])
-        signal, sample_rate = synthesise(engine, voice, "\n".join(texts))
+        signal, sample_rate = synthesise(voice, "\n".join(texts))
         n_samples = round(duration_seconds * sample_rate)
         if len(signal) >= n_samples:
             return signal[:n_samples], sample_rate

@@ -1,0 +1,104 @@
+"""Speak one text with the library of eSpeak NG: a program of its own.
+
+simulate.speech starts it for each text, because the library keeps state from
+one text to the next. It needs the standard library only, so that it starts in
+20 ms. Standard input is a JSON object with the arguments of `speak`; standard
+output is the sample rate (4 bytes, little-endian) and 16-bit mono samples.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+import ctypes
+import json
+import os
+import sys
+import tempfile
+
+# Constants of espeak-ng's speak_lib.h.
+AUDIO_OUTPUT_SYNCHRONOUS = 2
+DONT_EXIT = 0x8000
+CHARACTERS_UTF8 = 1
+PARAMETER_RATE = 1
+PARAMETER_PITCH = 3
+# The library keeps the path of its data in 160 characters, file names
+# included; a longer path is reached through a link.
+LONGEST_DATA_PATH = 120
+
+SynthCallback = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.POINTER(ctypes.c_short),
+    ctypes.c_int,
+    ctypes.c_void_p,
+)
+
+
+def speak(library, data, voice, speed, pitch, text):
+    """Synthesises a text.
+
+    Raises RuntimeError when the library does not start or does not know the
+    language.
+
+    Arguments
+    ---------
+    library : str
+        Path of libespeak-ng.
+    data : str
+        Path of the folder espeak-ng-data.
+    voice : str
+        Language and variant, for instance "pl+f2".
+    speed : int
+        Words per minute.
+    pitch : int
+        0 to 99; 50 is the variant's own.
+    text : str
+        Text to say.
+
+    Returns
+    -------
+    sample_rate : int
+        In Hz.
+    samples : bytes
+        16-bit mono samples.
+    """
+    espeak = ctypes.CDLL(library)
+    sample_rate = espeak.espeak_Initialize(
+        AUDIO_OUTPUT_SYNCHRONOUS, 0, os.fsencode(data), DONT_EXIT
+    )
+    if sample_rate <= 0:
+        raise RuntimeError(f"eSpeak NG does not start with its data in {data}")
+    chunks = []
+
+    @SynthCallback
+    def collect(samples, n_samples, events):
+        """Called by the library with each piece of sound."""
+        if samples and n_samples > 0:
+            chunks.append(ctypes.string_at(samples, 2 * n_samples))
+        return 0
+
+    espeak.espeak_SetSynthCallback(collect)
+    if espeak.espeak_SetVoiceByName(voice.encode()) != 0:
+        raise RuntimeError(f"eSpeak NG has no voice {voice}")
+    espeak.espeak_SetParameter(PARAMETER_RATE, speed, 0)
+    espeak.espeak_SetParameter(PARAMETER_PITCH, pitch, 0)
+    encoded = text.encode("utf-8")
+    size = ctypes.c_size_t(len(encoded) + 1)
+    espeak.espeak_Synth(encoded, size, 0, 0, 0, CHARACTERS_UTF8, None, None)
+    espeak.espeak_Synchronize()
+    return sample_rate, b"".join(chunks)
+
+
+def main():
+    """Reads the request, writes sample rate and samples."""
+    request = json.load(sys.stdin)
+    with tempfile.TemporaryDirectory() as folder:
+        if len(os.fsencode(request["data"])) > LONGEST_DATA_PATH:
+            link = os.path.join(folder, "espeak-ng-data")
+            os.symlink(request["data"], link)
+            request["data"] = link
+        sample_rate, samples = speak(**request)
+    sys.stdout.buffer.write(sample_rate.to_bytes(4, "little") + samples)
+
+
+if __name__ == "__main__":
+    main()
