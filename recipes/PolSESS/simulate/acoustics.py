@@ -4,9 +4,6 @@ The 24 scene classes, indoors or outdoors; the scenes in which an event class
 may occur (event_scenes.csv, one row per event class); the ranges from which
 the reverberation of an indoor scene and the levels are drawn.
 
-Reference: M. Klec, K. Szklanny, A. Wieczorkowska, "A Solution for Developing
-Corpora for Polish Speech Enhancement in Complex Acoustic Environments", 2024.
-
 Authors
  * The PolSESS recipe team 2026
 """
@@ -89,24 +86,3 @@ def event_scenes():
             row["event_class"]: frozenset(row["scene_classes"].split())
             for row in csv.DictReader(table)
         }
-
-
-def setting_of(scene_class):
-    """Tells whether a scene class lies indoors or outdoors.
-
-    Arguments
-    ---------
-    scene_class : str
-        One of SCENE_CLASSES.
-
-    Returns
-    -------
-    setting : str
-        "indoor" or "outdoor".
-
-    Example
-    -------
-    >>> setting_of("tram"), setting_of("beach")
-    ('indoor', 'outdoor')
-    """
-    return "indoor" if scene_class in _ROOMS else "outdoor"

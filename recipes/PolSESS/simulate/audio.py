@@ -55,10 +55,9 @@ def read_mono(path, start=1, end=None):
     path : str or pathlib.Path
         A file that libsndfile reads.
     start : int
-        First sample, counted from 1 as MATLAB does and the metadata of
-        PolSESS record it.
-    end : int
-        Last sample, included; None reads to the end.
+        First sample, counted from 1 as in MATLAB and the metadata.
+    end : int, optional
+        Last sample, included; the last of the file if None.
 
     Returns
     -------
@@ -73,33 +72,48 @@ def read_mono(path, start=1, end=None):
     return signal.mean(axis=1), sample_rate
 
 
-def read_segment(path, start, end, sample_rate, segment_seconds):
-    """Reads a segment as a component of a mixture: mono, resampled, limited.
+class SegmentReader:
+    """Reads segments of recordings as components of mixtures.
 
     Arguments
     ---------
-    path : str or pathlib.Path
-        The source recording.
-    start : int
-        First sample in the recording, counted from 1.
-    end : int
-        Last sample in the recording, included.
+    folder : pathlib.Path
+        Folder from which relative paths start.
     sample_rate : int
         Sample rate of the corpus in Hz.
     segment_seconds : float
-        Length of the result in seconds.
-
-    Returns
-    -------
-    segment : numpy.ndarray
-        Samples within +-PEAK_LIMIT, shape [segment_seconds * sample_rate].
+        Length of the mixtures in seconds.
     """
-    signal, from_rate = read_mono(path, start, end)
-    signal = resample(signal, from_rate, sample_rate)
-    n_samples = round(segment_seconds * sample_rate)
-    # Rounding can make a resampled segment a sample longer or shorter.
-    signal = np.pad(signal[:n_samples], (0, max(0, n_samples - len(signal))))
-    return np.clip(signal, -PEAK_LIMIT, PEAK_LIMIT)
+
+    def __init__(self, folder, sample_rate, segment_seconds):
+        self.folder = folder
+        self.sample_rate = sample_rate
+        self.segment_seconds = segment_seconds
+
+    def read(self, path, start, end):
+        """Reads a segment: mono, resampled, limited.
+
+        Arguments
+        ---------
+        path : str
+            Path of the recording, as in the sources table.
+        start : int
+            First sample of the recording, counted from 1.
+        end : int
+            Last sample of the recording, included.
+
+        Returns
+        -------
+        segment : numpy.ndarray
+            Samples within +-PEAK_LIMIT, shape [segment_seconds * sample_rate].
+        """
+        signal, from_rate = read_mono(self.folder / path, start, end)
+        signal = resample(signal, from_rate, self.sample_rate)
+        n_samples = round(self.segment_seconds * self.sample_rate)
+        # Rounding can make a resampled segment a sample longer or shorter.
+        n_missing = max(0, n_samples - len(signal))
+        signal = np.pad(signal[:n_samples], (0, n_missing))
+        return np.clip(signal, -PEAK_LIMIT, PEAK_LIMIT)
 
 
 def rms(signal):

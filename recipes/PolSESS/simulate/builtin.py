@@ -21,7 +21,7 @@ from simulate.acoustics import SUBSETS
 from simulate.audio import replacing, resample, rms, to_pcm16, write_pcm16
 from simulate.sounds import SAMPLE_RATE, make_sound, read_sounds
 from simulate.sources import COLUMNS
-from simulate.speech import read_sentences, read_voices, speak_recording
+from simulate.speech import read_sentences, read_voices, synthesise
 
 RECORDINGS_PER_VOICE = 5
 RECORDINGS_PER_CLASS = {"train": 4, "val": 2, "test": 2}
@@ -29,6 +29,8 @@ SHORTEST_RECORDING_SECONDS = 12.0
 SPEECH_RMS = 0.06  # of the active parts; recordings vary by up to 3 dB
 SPEECH_SPREAD_DB = 3.0
 SPEECH_PEAK = 0.9
+# Shorter than Polish words are on average: texts are rarely too short.
+CHARACTERS_PER_WORD = 6
 
 
 def make_sources(folder, segment_seconds, n_jobs):
@@ -122,8 +124,8 @@ def _make_speech(rng, row):
     """One recording of a voice at its level."""
     voices = {voice.variant.lower(): voice for voice in read_voices()}
     voice = voices[row["speaker"]]
-    signal, sample_rate = speak_recording(
-        voice, read_sentences()[voice.subset], row["duration"], rng
+    signal, sample_rate = _speak(
+        rng, voice, read_sentences()[voice.subset], row["duration"]
     )
     signal = resample(signal, sample_rate, SAMPLE_RATE)
     signal = signal[: round(row["duration"] * SAMPLE_RATE)]
@@ -132,3 +134,18 @@ def _make_speech(rng, row):
     active_rms = rms(signal[np.abs(signal) > 1e-4])
     signal = signal * SPEECH_RMS * 10 ** (level_db / 20) / active_rms
     return signal * min(1.0, SPEECH_PEAK / np.abs(signal).max())
+
+
+def _speak(rng, voice, sentences, duration_seconds):
+    """Speaks sentences in random order until a recording is filled."""
+    order = rng.permutation(len(sentences))
+    n_characters = duration_seconds * voice.speed / 60 * CHARACTERS_PER_WORD
+    while True:
+        texts, length = [], 0
+        while length < n_characters:
+            texts.append(sentences[order[len(texts) % len(order)]])
+            length += len(texts[-1])
+        signal, sample_rate = synthesise(voice, "\n".join(texts))
+        if len(signal) >= duration_seconds * sample_rate:
+            return signal, sample_rate
+        n_characters *= 1.3

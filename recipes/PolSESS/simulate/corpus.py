@@ -12,6 +12,7 @@ Authors
 """
 
 import csv
+import functools
 import itertools
 import os
 import shutil
@@ -21,11 +22,11 @@ from prepare_polsess import FILES
 from tqdm import tqdm
 
 from simulate.audio import replacing
-from simulate.metadata import METADATA_COLUMNS, draw_text
-from simulate.render import render_files
+from simulate.metadata import METADATA_COLUMNS, draw_row
+from simulate.render import render_missing
 
 FOLDERS = sorted({folder for _, folder in FILES.values()})
-LARGEST_CHUNK = 256  # rows that a worker gets at a time
+LARGEST_BATCH = 256  # rows that a process gets at a time
 
 
 def row_files(row):
@@ -117,19 +118,19 @@ class SubsetBuilder:
     def _draw(self, pool):
         """Stage 1: appends the rows that the table lacks."""
         n_drawn = self._open_rows_table()
-        indices = range(n_drawn, self.n_rows)
-        tasks = (
-            joblib.delayed(draw_text)(pool, chunk, self.options)
-            for chunk in self._chunks(indices, len(indices))
+        draw = functools.partial(
+            draw_row,
+            pool,
+            seed=self.options["seed"],
+            indoor_ratio=self.options["indoor_ratio"],
         )
-        bar = tqdm(
-            desc=f"{self.subset}: metadata", total=self.n_rows, initial=n_drawn
-        )
-        with bar, open(self.rows_table, "a", encoding="utf-8") as table:
-            for text in self._parallel(tasks):
-                table.write(text)
-                table.flush()
-                bar.update(text.count("\n"))
+        tasks = [joblib.delayed(draw)(i) for i in range(n_drawn, self.n_rows)]
+        with open(self.rows_table, "a", encoding="utf-8", buffering=1) as table:
+            writer = csv.DictWriter(
+                table, METADATA_COLUMNS, lineterminator="\n"
+            )
+            for row in self._parallel(tasks, "metadata"):
+                writer.writerow(row)
 
     def _open_rows_table(self):
         """Starts or repairs the table of stage 1; returns its row count."""
@@ -149,22 +150,16 @@ class SubsetBuilder:
 
     def _render(self, pool):
         """Stage 2: renders the rows of which a file is missing."""
-        n_missing = sum(1 for _ in self._unfinished(self.rows_table))
-        unfinished = self._unfinished(self.rows_table)
-        tasks = (
-            joblib.delayed(render_files)(
-                chunk, self.folder, pool.folder, self.options
+        tasks = [
+            joblib.delayed(render_missing)(
+                row,
+                {column: self.folder / name for column, name in files.items()},
+                pool.reader,
             )
-            for chunk in self._chunks(unfinished, n_missing)
-        )
-        bar = tqdm(
-            desc=f"{self.subset}: render",
-            total=self.n_rows,
-            initial=self.n_rows - n_missing,
-        )
-        with bar:
-            for n_rendered in self._parallel(tasks):
-                bar.update(n_rendered)
+            for row, files in self._unfinished(self.rows_table)
+        ]
+        for _ in self._parallel(tasks, "render"):
+            pass
 
     def _unfinished(self, table):
         """Yields rows of which a file is missing, each with its files."""
@@ -179,16 +174,22 @@ class SubsetBuilder:
             if not present.issuperset(files.values()):
                 yield row, files
 
-    def _parallel(self, tasks):
+    def _parallel(self, tasks, stage):
         """Runs tasks in processes; yields results in order, few at a time."""
-        return joblib.Parallel(n_jobs=self.n_jobs, return_as="generator")(tasks)
-
-    def _chunks(self, items, n_items):
-        """Yields lists of items, short enough for all processes to get some."""
-        items = iter(items)
-        size = min(LARGEST_CHUNK, max(1, n_items // (8 * self.n_jobs)))
-        while chunk := list(itertools.islice(items, size)):
-            yield chunk
+        n_batch = len(tasks) // (8 * self.n_jobs)
+        n_batch = min(LARGEST_BATCH, max(1, n_batch))
+        results = joblib.Parallel(
+            n_jobs=self.n_jobs,
+            return_as="generator",
+            batch_size=n_batch,
+            pre_dispatch=2 * n_batch * self.n_jobs,
+        )(tasks)
+        return tqdm(
+            results,
+            desc=f"{self.subset}: {stage}",
+            total=self.n_rows,
+            initial=self.n_rows - len(tasks),
+        )
 
 
 def _read_rows(table):

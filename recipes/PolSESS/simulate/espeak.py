@@ -1,9 +1,9 @@
 """Speak one text with the library of eSpeak NG: a program of its own.
 
 simulate.speech starts it for each text, because the library keeps state from
-one text to the next. It needs the standard library only, so that it starts in
-20 ms. Standard input is a JSON object with the arguments of `speak`; standard
-output is the sample rate (4 bytes, little-endian) and 16-bit mono samples.
+one text to the next. It imports little, to start in 20 ms. Standard input is a
+JSON object with the arguments of `speak`; standard output is the sample rate
+(4 bytes, little-endian) and 16-bit mono samples.
 
 Authors
  * The PolSESS recipe team 2026
@@ -13,7 +13,6 @@ import ctypes
 import json
 import os
 import sys
-import tempfile
 
 # Constants of espeak-ng's speak_lib.h.
 AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -21,9 +20,6 @@ DONT_EXIT = 0x8000
 CHARACTERS_UTF8 = 1
 PARAMETER_RATE = 1
 PARAMETER_PITCH = 3
-# The library keeps the path of its data in 160 characters, file names
-# included; a longer path is reached through a link.
-LONGEST_DATA_PATH = 120
 
 SynthCallback = ctypes.CFUNCTYPE(
     ctypes.c_int,
@@ -44,7 +40,7 @@ def speak(library, data, voice, speed, pitch, text):
     library : str
         Path of libespeak-ng.
     data : str
-        Path of the folder espeak-ng-data.
+        Folder that holds espeak-ng-data.
     voice : str
         Language and variant, for instance "pl+f2".
     speed : int
@@ -88,17 +84,6 @@ def speak(library, data, voice, speed, pitch, text):
     return sample_rate, b"".join(chunks)
 
 
-def main():
-    """Reads the request, writes sample rate and samples."""
-    request = json.load(sys.stdin)
-    with tempfile.TemporaryDirectory() as folder:
-        if len(os.fsencode(request["data"])) > LONGEST_DATA_PATH:
-            link = os.path.join(folder, "espeak-ng-data")
-            os.symlink(request["data"], link)
-            request["data"] = link
-        sample_rate, samples = speak(**request)
-    sys.stdout.buffer.write(sample_rate.to_bytes(4, "little") + samples)
-
-
 if __name__ == "__main__":
-    main()
+    sample_rate, samples = speak(**json.load(sys.stdin))
+    sys.stdout.buffer.write(sample_rate.to_bytes(4, "little") + samples)

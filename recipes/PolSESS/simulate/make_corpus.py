@@ -25,14 +25,14 @@ if not __package__:
 import joblib
 
 from simulate.acoustics import SUBSETS
-from simulate.audio import replacing
+from simulate.audio import SegmentReader, replacing
 from simulate.builtin import make_sources
 from simulate.corpus import SubsetBuilder
 from simulate.sources import (
     SimulationError,
     SourcePool,
-    SourcesError,
     read_sources,
+    sources_error,
 )
 from simulate.speech import find_engine, read_voices
 
@@ -111,21 +111,22 @@ def make_corpus(
 def _source_pools(table, builders, options):
     """Reads the sources; returns the pool of each subset to be built."""
     recordings = read_sources(table)
-    segment_seconds = options["segment_seconds"]
+    reader = SegmentReader(
+        table.parent, options["sample_rate"], options["segment_seconds"]
+    )
     pools = [
-        SourcePool(recordings, builder.subset, table.parent, segment_seconds)
-        for builder in builders
+        SourcePool(recordings, builder.subset, reader) for builder in builders
     ]
     problems = [pool.problems(options["indoor_ratio"]) for pool in pools]
     if any(problems):
-        raise SourcesError(table, sum(problems, []))
+        raise sources_error(table, sum(problems, []))
     return pools
 
 
 def _digest(table):
     """SHA-256 of a sources table."""
     if not pathlib.Path(table).is_file():
-        raise SourcesError(table, ["no such file; pass --sources TABLE.csv"])
+        raise sources_error(table, ["no such file; pass --sources TABLE.csv"])
     return hashlib.sha256(pathlib.Path(table).read_bytes()).hexdigest()
 
 

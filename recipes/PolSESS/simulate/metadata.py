@@ -12,9 +12,7 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import csv
 import functools
-import io
 
 import numpy as np
 
@@ -25,7 +23,7 @@ from simulate.acoustics import (
     SUBSETS,
 )
 from simulate.audio import rms
-from simulate.segments import choice, draw_segment
+from simulate.segments import draw_segment
 
 METADATA_COLUMNS = tuple(
     """
@@ -39,36 +37,11 @@ METADATA_COLUMNS = tuple(
     """.split()
 )
 
-NAME_CHARACTERS = tuple("abcdefghijklmnopqrstuvwxyz0123456789")
+NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 NAME_LENGTH = 16
 
 
-def draw_text(pool, indices, options):
-    """Draws mixtures of a subset as CSV text without a header.
-
-    Arguments
-    ---------
-    pool : SourcePool
-        Recordings of the subset.
-    indices : iterable of int
-        Numbers of the rows.
-    options : dict
-        seed, sample_rate and indoor_ratio, as for draw_row.
-
-    Returns
-    -------
-    text : str
-        One line for each row.
-    """
-    keys = ("seed", "sample_rate", "indoor_ratio")
-    values = [options[key] for key in keys]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, METADATA_COLUMNS, lineterminator="\n")
-    writer.writerows(draw_row(pool, index, *values) for index in indices)
-    return text.getvalue()
-
-
-def draw_row(pool, index, seed, sample_rate, indoor_ratio):
+def draw_row(pool, index, seed, indoor_ratio):
     """Draws one mixture of a subset.
 
     Raises SimulationError when the sources hold no usable segment.
@@ -81,8 +54,6 @@ def draw_row(pool, index, seed, sample_rate, indoor_ratio):
         Number of the row in its subset, from 0.
     seed : int
         Seed of the corpus, at least 0.
-    sample_rate : int
-        Sample rate of the corpus in Hz, at which levels are measured.
     indoor_ratio : float
         Probability of an indoor scene.
 
@@ -93,7 +64,7 @@ def draw_row(pool, index, seed, sample_rate, indoor_ratio):
         columns of an outdoor row.
     """
     rng = np.random.default_rng([seed, SUBSETS.index(pool.subset), index])
-    draw = functools.partial(draw_segment, rng, pool, sample_rate)
+    draw = functools.partial(draw_segment, rng, pool)
     setting = "indoor" if rng.random() < indoor_ratio else "outdoor"
 
     first = draw(pool.speech, is_speech=True)
@@ -102,7 +73,8 @@ def draw_row(pool, index, seed, sample_rate, indoor_ratio):
     second = draw(pool.speech, is_speech=True, positions=others)
     scene = draw(pool.scenes[setting], is_speech=False)
     scene_class = scene.recording.labels[0]
-    event_class = choice(rng, pool.event_classes[scene_class])
+    event_classes = pool.event_classes[scene_class]
+    event_class = event_classes[rng.integers(len(event_classes))]
     event = draw(pool.events[event_class], is_speech=False)
 
     row = dict.fromkeys(METADATA_COLUMNS)

@@ -12,60 +12,40 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import pathlib
-
 import numpy as np
 
-from simulate.audio import PEAK_LIMIT, read_segment, to_pcm16, write_pcm16
+from simulate.audio import PEAK_LIMIT, to_pcm16, write_pcm16
 from simulate.metadata import second_speaker_gain
 from simulate.reverb import plate_response, reverberate
 
 
-def render_files(rows, subset_folder, sources_folder, options):
-    """Renders rows and writes those of their files that do not exist yet.
+def render_missing(row, files, reader):
+    """Renders a row and writes those of its files that do not exist yet.
 
     Arguments
     ---------
-    rows : list of (dict, dict)
-        Rows of the metadata, each with its files: column -> path below the
-        subset's folder.
-    subset_folder : pathlib.Path
-        The subset's folder of the corpus, with its component folders.
-    sources_folder : pathlib.Path
-        Folder from which relative source paths start.
-    options : dict
-        sample_rate and segment_seconds, as for render_row.
-
-    Returns
-    -------
-    n_rows : int
-        Number of rows.
+    row : dict
+        One row of the metadata.
+    files : dict
+        Column -> path (pathlib.Path) of its file, in an existing folder.
+    reader : SegmentReader
+        Reads the recordings of the row.
     """
-    sample_rate = options["sample_rate"]
-    for row, files in rows:
-        signals = render_row(
-            row, sources_folder, sample_rate, options["segment_seconds"]
-        )
-        for column, name in files.items():
-            path = subset_folder / name
-            if not path.exists():
-                write_pcm16(path, signals[column], sample_rate)
-    return len(rows)
+    signals = render_row(row, reader)
+    for column, path in files.items():
+        if not path.exists():
+            write_pcm16(path, signals[column], reader.sample_rate)
 
 
-def render_row(row, sources_folder, sample_rate, segment_seconds):
+def render_row(row, reader):
     """Renders the components and the mixture of one row.
 
     Arguments
     ---------
     row : dict
         One row of the metadata, as drawn or as read back from its CSV.
-    sources_folder : str or pathlib.Path
-        Folder from which relative source paths start.
-    sample_rate : int
-        Sample rate of the corpus in Hz.
-    segment_seconds : float
-        Length of the mixture in seconds.
+    reader : SegmentReader
+        Reads the recordings of the row.
 
     Returns
     -------
@@ -73,12 +53,10 @@ def render_row(row, sources_folder, sample_rate, segment_seconds):
         Column of a file's name -> int16 samples, shape [time].
     """
     speaker_1, speaker_2, scene, event = (
-        read_segment(
-            pathlib.Path(sources_folder) / row[f"{name}OryginalPath"],
+        reader.read(
+            row[f"{name}OryginalPath"],
             int(row[f"{name}Start"]),
             int(row[f"{name}End"]),
-            sample_rate,
-            segment_seconds,
         )
         for name in ("speech1", "speech2", "scene", "event")
     )
@@ -90,7 +68,8 @@ def render_row(row, sources_folder, sample_rate, segment_seconds):
         "eventFile": event,
     }
     if row["reverbForSpeaker1"]:
-        components.update(_reverberation(row, components, sample_rate))
+        wet = _reverberation(row, components, reader.sample_rate)
+        components.update(wet)
     return _mix(components)
 
 

@@ -2,7 +2,7 @@
 
 sounds.csv has one row per layer of a class. Its columns:
 
-kind       noise, or grains at random times: tone (partials) or burst (noise)
+kind       noise, or grains at random times: tone (harmonic) or burst (noise)
 level_db   level of the layer against the others of its class
 low_hz, high_hz  band of the noise; range of the fundamental of a tone
 tilt_db    slope of the spectrum in dB per octave
@@ -10,7 +10,7 @@ rate       values of the slow gain, or grains, per second
 spread_db  standard deviation of the gain, or of the levels of the grains
 seconds    mean length of a grain
 attack     share of a grain before its maximum
-partials   number of partials; partial k has k ** stretch times the fundamental
+partials   number of harmonics of a tone
 glide      frequency at the end of a tone over that at its start
 
 The event classes are labels of ESC-50 and FSD50K.
@@ -36,6 +36,7 @@ LEVELS = {
     "events": (0.02, 3.0, (0.1, 0.5)),
 }
 LAYER_SPREAD_DB = 2.0  # of a layer's level over the recordings of a class
+PERIOD_POINTS = 4096
 
 
 @functools.lru_cache(maxsize=None)
@@ -149,17 +150,16 @@ def _grains(rng, n_samples, layer, longest_pause):
 
 
 def _tone(rng, n_samples, layer):
-    """Harmonic or stretched partials of a gliding fundamental."""
+    """Gliding harmonic tone, read from a table of one period."""
     pitch = rng.uniform(layer["low_hz"], layer["high_hz"])
     pitch = pitch * np.geomspace(1, layer["glide"], n_samples)
-    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
-    tone = np.zeros(n_samples)
-    for number in range(1, int(layer["partials"]) + 1):
-        ratio = number ** layer["stretch"]
-        if ratio * pitch.max() < 0.45 * SAMPLE_RATE:
-            level = number ** (layer["tilt_db"] / 6.02)
-            tone += level * np.sin(ratio * phase + rng.uniform(0, 2 * np.pi))
-    return tone
+    numbers = np.arange(1, int(layer["partials"]) + 1)
+    numbers = numbers[numbers * pitch.max() < 0.45 * SAMPLE_RATE]
+    phases = np.exp(2j * np.pi * rng.random(len(numbers)))
+    spectrum = np.zeros(PERIOD_POINTS // 2 + 1, dtype=complex)
+    spectrum[numbers] = numbers ** (layer["tilt_db"] / 6.02) * phases
+    place = np.cumsum(pitch) / SAMPLE_RATE % 1 * PERIOD_POINTS
+    return irfft(spectrum)[place.astype(int)]
 
 
 def _envelope(n_samples, layer):

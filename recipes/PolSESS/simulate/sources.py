@@ -19,18 +19,16 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from simulate.acoustics import SCENE_CLASSES, SUBSETS, event_scenes, setting_of
+from simulate.acoustics import (
+    INDOOR_SCENES,
+    SCENE_CLASSES,
+    SUBSETS,
+    event_scenes,
+)
 
-COLUMNS = (
-    "subset",
-    "filePath",
-    "role",
-    "source",
-    "class",
-    "sampleRate",
-    "duration",
-    "channels",
-    "speaker",
+COLUMNS = tuple(
+    "subset filePath role source class sampleRate duration channels "
+    "speaker".split()
 )
 ROLES = ("speech", "envScene", "events")
 # Published tables round durations; a larger difference is another recording.
@@ -51,8 +49,8 @@ class SimulationError(ValueError):
     """A corpus cannot be made as asked; the message says what to change."""
 
 
-class SourcesError(SimulationError):
-    """A sources table that cannot be used, with all its problems.
+def sources_error(table, problems):
+    """Makes the error for a sources table that cannot be used.
 
     Arguments
     ---------
@@ -60,21 +58,23 @@ class SourcesError(SimulationError):
         The table.
     problems : list of str
         One line each; the message shows the first SHOWN_PROBLEMS.
-    """
 
-    def __init__(self, table, problems):
-        shown = [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
-        if len(problems) > SHOWN_PROBLEMS:
-            shown.append(f"  ... and {len(problems) - SHOWN_PROBLEMS} more")
-        lines = [f"{table}: {len(problems)} problem(s)", *shown]
-        super().__init__("\n".join(lines))
-        self.problems = problems
+    Returns
+    -------
+    error : SimulationError
+        Error to raise.
+    """
+    lines = [f"{table}: {len(problems)} problem(s)"]
+    lines += [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(f"  ... and {len(problems) - SHOWN_PROBLEMS} more")
+    return SimulationError("\n".join(lines))
 
 
 def read_sources(table):
     """Reads a sources table and checks every row against its file.
 
-    Raises SourcesError, naming all rows at fault, when a column or a file is
+    Raises SimulationError, naming all rows at fault, when a column or a file is
     missing, a value is unknown or contradicts the file's header, a speech
     recording has no speaker, or a recording or a speaker is in two subsets.
 
@@ -98,14 +98,14 @@ def read_sources(table):
         problems += [f"line {line} ({row['filePath']}): {t}" for t in found]
     problems += _check_splits(recordings, table.parent)
     if problems:
-        raise SourcesError(table, problems)
+        raise sources_error(table, problems)
     return recordings
 
 
 def _read_rows(table):
     """The table's rows as (line number, dict of stripped values)."""
     if not table.is_file():
-        raise SourcesError(table, ["no such file; pass --sources TABLE.csv"])
+        raise sources_error(table, ["no such file; pass --sources TABLE.csv"])
     with open(table, encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines)
         names = reader.fieldnames or ["no header"]
@@ -113,13 +113,13 @@ def _read_rows(table):
         if missing:
             problem = f"missing column(s) {', '.join(missing)}"
             problem += f"; found {', '.join(names)}"
-            raise SourcesError(table, [problem])
+            raise sources_error(table, [problem])
         rows = [
             (reader.line_num, {c: (row[c] or "").strip() for c in COLUMNS})
             for row in reader
         ]
     if not rows:
-        raise SourcesError(table, ["has a header, but no rows"])
+        raise sources_error(table, ["has a header, but no rows"])
     return rows
 
 
@@ -207,27 +207,25 @@ class SourcePool:
         Recordings of all subsets, as read_sources returns them.
     subset : str
         "train", "val" or "test".
-    folder : pathlib.Path
-        Folder from which relative paths of the recordings start.
-    segment_seconds : float
-        Shorter recordings are left out.
+    reader : SegmentReader
+        Reads the segments; shorter recordings are left out.
     """
 
-    def __init__(self, recordings, subset, folder, segment_seconds):
+    def __init__(self, recordings, subset, reader):
         self.subset = subset
-        self.folder = folder
-        self.segment_seconds = segment_seconds
+        self.reader = reader
         self.speech = []
         self.scenes = {"indoor": [], "outdoor": []}
         self.events = {}
         for recording in recordings:
-            long_enough = recording.frames >= self.segment_frames(recording)
-            if recording.subset != subset or not long_enough:
+            n_segment = round(reader.segment_seconds * recording.sample_rate)
+            if recording.subset != subset or recording.frames < n_segment:
                 continue
             if recording.role == "speech":
                 self.speech.append(recording)
             elif recording.role == "envScene":
-                setting = setting_of(recording.labels[0])
+                indoors = recording.labels[0] in INDOOR_SCENES
+                setting = "indoor" if indoors else "outdoor"
                 self.scenes[setting].append(recording)
             else:
                 for label in recording.labels:
@@ -244,21 +242,6 @@ class SourcePool:
             for scene in self.scenes["indoor"] + self.scenes["outdoor"]
         }
 
-    def segment_frames(self, recording):
-        """Length of a segment in samples of a recording.
-
-        Arguments
-        ---------
-        recording : Recording
-            Recording with its own sample rate.
-
-        Returns
-        -------
-        frames : int
-            Number of samples.
-        """
-        return round(self.segment_seconds * recording.sample_rate)
-
     def problems(self, indoor_ratio):
         """Lists what the subset lacks for mixtures to be drawn from it.
 
@@ -273,7 +256,7 @@ class SourcePool:
         problems : list of str
             One line each, empty if mixtures can be drawn.
         """
-        enough = f"of at least {self.segment_seconds:g} s"
+        enough = f"of at least {self.reader.segment_seconds:g} s"
         problems = []
         n_speakers = len(np.unique(self.speaker_codes))
         if n_speakers < 2:

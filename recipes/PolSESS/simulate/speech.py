@@ -1,4 +1,4 @@
-"""Polish speech: voices, sentences, and recordings made of them by eSpeak NG.
+"""Polish speech of eSpeak NG: voices, sentences and the engine.
 
 The voices (voices_pl.csv) are variants of eSpeak NG's Polish voice, each with
 its own pitch and speed; the sentences (sentences_pl.txt) were written for this
@@ -30,8 +30,6 @@ ENGINE = "espeakng-loader"
 
 # Number of the 100 sentences that belong to each subset, in their order.
 SENTENCE_SHARES = {"train": 70, "val": 15, "test": 15}
-# Shorter than Polish words are on average: texts are rarely too short.
-CHARACTERS_PER_WORD = 6
 
 Voice = collections.namedtuple("Voice", "subset variant pitch speed")
 Voice.__doc__ = """A speaker: a variant of eSpeak NG's Polish voice.
@@ -109,7 +107,7 @@ def find_engine(voices):
             f"{ENGINE}`, or pass recordings with --sources TABLE.csv."
         )
     version = f"{ENGINE} {importlib.metadata.version(ENGINE)}"
-    folder = pathlib.Path(_engine_paths()["data"]) / "voices" / "!v"
+    folder = _engine_paths()[1] / "voices" / "!v"
     known = {path.name for path in folder.glob("*")}
     missing = sorted({voice.variant for voice in voices} - known)
     if missing:
@@ -121,13 +119,13 @@ def find_engine(voices):
 
 
 def _engine_paths():
-    """Paths of the library and its data."""
+    """Paths of the library and of the folder espeak-ng-data."""
     import espeakng_loader
 
-    return {
-        "library": str(espeakng_loader.get_library_path()),
-        "data": str(espeakng_loader.get_data_path()),
-    }
+    return (
+        pathlib.Path(espeakng_loader.get_library_path()),
+        pathlib.Path(espeakng_loader.get_data_path()),
+    )
 
 
 def synthesise(voice, text):
@@ -149,18 +147,22 @@ def synthesise(voice, text):
     sample_rate : int
         In Hz.
     """
+    library, data = _engine_paths()
     request = {
-        **_engine_paths(),
+        "library": str(library),
+        "data": ".",
         "voice": f"pl+{voice.variant}",
         "speed": voice.speed,
         "pitch": voice.pitch,
         "text": text,
     }
-    # Isolated, without site-packages: starts faster.
+    # Isolated, without site-packages: starts faster. The library keeps the
+    # path of its data in 160 characters, so it is relative.
     result = subprocess.run(
         [sys.executable, "-I", "-S", str(HERE / "espeak.py")],
         input=json.dumps(request).encode(),
         capture_output=True,
+        cwd=data.parent,
     )
     samples = np.frombuffer(result.stdout[4:], dtype="<i2")
     if result.returncode or not samples.any():
@@ -170,38 +172,3 @@ def synthesise(voice, text):
             f"{result.returncode}, {len(samples)} samples. {message[-500:]}"
         )
     return samples / 32768, int.from_bytes(result.stdout[:4], "little")
-
-
-def speak_recording(voice, sentences, duration_seconds, rng):
-    """Speaks sentences in random order until a recording is filled.
-
-    Arguments
-    ---------
-    voice : Voice
-        Speaker.
-    sentences : list of str
-        Drawn without repetition until all have been used.
-    duration_seconds : float
-        Length of the recording; the last sentence is cut there.
-    rng : numpy.random.Generator
-        Source of the order.
-
-    Returns
-    -------
-    signal : numpy.ndarray
-        Samples in [-1, 1), shape [duration_seconds * sample_rate].
-    sample_rate : int
-        In Hz.
-    """
-    order = rng.permutation(len(sentences))
-    characters = duration_seconds * voice.speed / 60 * CHARACTERS_PER_WORD
-    while True:
-        texts, length = [], 0
-        while length < characters:
-            texts.append(sentences[order[len(texts) % len(order)]])
-            length += len(texts[-1])
-        signal, sample_rate = synthesise(voice, "\n".join(texts))
-        n_samples = round(duration_seconds * sample_rate)
-        if len(signal) >= n_samples:
-            return signal[:n_samples], sample_rate
-        characters *= 1.3
