@@ -74,11 +74,6 @@ def event_scenes():
     -------
     table : dict
         Event class (str) -> frozenset of scene classes (str).
-
-    Example
-    -------
-    >>> sorted(event_scenes()["Doorbell"])
-    ['h', 'home', 'l', 'library', 'm', 'office']
     """
     path = pathlib.Path(__file__).parent / "event_scenes.csv"
     with open(path, encoding="utf-8", newline="") as table:

@@ -8,7 +8,6 @@ Authors
 """
 
 import contextlib
-import math
 import os
 
 import numpy as np
@@ -19,40 +18,12 @@ FULL_SCALE = 32768  # of 16-bit PCM
 PEAK_LIMIT = 0.999  # of the published generator, for sources and mixtures
 
 
-def resample(signal, from_rate, to_rate):
-    """Resamples a signal with a polyphase filter.
-
-    Arguments
-    ---------
-    signal : numpy.ndarray
-        Samples, shape [time].
-    from_rate : int
-        Sample rate of the signal in Hz.
-    to_rate : int
-        Sample rate of the result in Hz.
-
-    Returns
-    -------
-    resampled : numpy.ndarray
-        Samples, shape [ceil(time * to_rate / from_rate)].
-
-    Example
-    -------
-    >>> resample(np.ones(441), 44100, 8000).shape
-    (80,)
-    """
-    if from_rate == to_rate:
-        return signal
-    divisor = math.gcd(from_rate, to_rate)
-    return resample_poly(signal, to_rate // divisor, from_rate // divisor)
-
-
 def read_mono(path, start=1, end=None):
     """Reads a recording, or samples start to end of it, as mono.
 
     Arguments
     ---------
-    path : str or pathlib.Path
+    path : pathlib.Path
         A file that libsndfile reads.
     start : int
         First sample, counted from 1 as in MATLAB and the metadata.
@@ -108,7 +79,7 @@ class SegmentReader:
             Samples within +-PEAK_LIMIT, shape [segment_seconds * sample_rate].
         """
         signal, from_rate = read_mono(self.folder / path, start, end)
-        signal = resample(signal, from_rate, self.sample_rate)
+        signal = resample_poly(signal, self.sample_rate, from_rate)
         n_samples = round(self.segment_seconds * self.sample_rate)
         # Rounding can make a resampled segment a sample longer or shorter.
         n_missing = max(0, n_samples - len(signal))
@@ -174,24 +145,3 @@ def write_pcm16(path, samples, sample_rate):
         soundfile.write(
             str(partial), samples, sample_rate, subtype="PCM_16", format="WAV"
         )
-
-
-def to_pcm16(signal):
-    """Rounds a signal to 16-bit integers.
-
-    Arguments
-    ---------
-    signal : numpy.ndarray
-        Samples in [-1, 1), shape [time].
-
-    Returns
-    -------
-    samples : numpy.ndarray
-        dtype int16, shape [time].
-
-    Example
-    -------
-    >>> to_pcm16(np.array([0.5, -1.0])).tolist()
-    [16384, -32768]
-    """
-    return np.rint(signal * FULL_SCALE).astype(np.int16)

@@ -15,10 +15,11 @@ import zlib
 
 import joblib
 import numpy as np
+from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from simulate.acoustics import SUBSETS
-from simulate.audio import replacing, resample, rms, to_pcm16, write_pcm16
+from simulate.audio import FULL_SCALE, replacing, rms, write_pcm16
 from simulate.sounds import SAMPLE_RATE, make_sound, read_sounds
 from simulate.sources import COLUMNS
 from simulate.speech import read_sentences, read_voices, synthesise
@@ -78,15 +79,9 @@ def plan_sources(duration_seconds):
     -------
     rows : list of dict
         One for each recording.
-
-    Example
-    -------
-    >>> rows = plan_sources(12.0)
-    >>> rows[0]["filePath"], len(rows)
-    ('speech/train/steph3/steph3_1.wav', 570)
     """
     plan = [
-        ("speech", v.subset, "speech", v.variant.lower(), RECORDINGS_PER_VOICE)
+        ("speech", v["subset"], "speech", v["speaker"], RECORDINGS_PER_VOICE)
         for v in read_voices()
     ]
     plan += [
@@ -117,17 +112,17 @@ def _make_recording(folder, row, segment_seconds):
         signal = make_sound(
             rng, row["role"], row["class"], row["duration"], segment_seconds
         )
-    write_pcm16(folder / row["filePath"], to_pcm16(signal), SAMPLE_RATE)
+    samples = np.rint(FULL_SCALE * signal).astype(np.int16)
+    write_pcm16(folder / row["filePath"], samples, SAMPLE_RATE)
 
 
 def _make_speech(rng, row):
     """One recording of a voice at its level."""
-    voices = {voice.variant.lower(): voice for voice in read_voices()}
+    voices = {voice["speaker"]: voice for voice in read_voices()}
     voice = voices[row["speaker"]]
-    signal, sample_rate = _speak(
-        rng, voice, read_sentences()[voice.subset], row["duration"]
-    )
-    signal = resample(signal, sample_rate, SAMPLE_RATE)
+    sentences = read_sentences()[row["subset"]]
+    signal, sample_rate = _speak(rng, voice, sentences, row["duration"])
+    signal = resample_poly(signal, SAMPLE_RATE, sample_rate)
     signal = signal[: round(row["duration"] * SAMPLE_RATE)]
     level_db = rng.uniform(-SPEECH_SPREAD_DB, SPEECH_SPREAD_DB)
     # Pauses are exact zeros and do not count for the level.
@@ -139,7 +134,9 @@ def _make_speech(rng, row):
 def _speak(rng, voice, sentences, duration_seconds):
     """Speaks sentences in random order until a recording is filled."""
     order = rng.permutation(len(sentences))
-    n_characters = duration_seconds * voice.speed / 60 * CHARACTERS_PER_WORD
+    n_characters = (
+        duration_seconds / 60 * int(voice["speed"]) * CHARACTERS_PER_WORD
+    )
     while True:
         texts, length = [], 0
         while length < n_characters:

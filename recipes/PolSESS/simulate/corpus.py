@@ -88,13 +88,7 @@ class SubsetBuilder:
             )
 
     def is_complete(self):
-        """Tells whether the final table has all rows and their files exist.
-
-        Returns
-        -------
-        complete : bool
-            True as well for a subset of no mixtures.
-        """
+        """True if the final table has all rows and their files exist."""
         if self.n_present < self.n_rows:
             return False
         return not any(self._unfinished(self.final_table))
@@ -124,12 +118,13 @@ class SubsetBuilder:
             seed=self.options["seed"],
             indoor_ratio=self.options["indoor_ratio"],
         )
-        tasks = [joblib.delayed(draw)(i) for i in range(n_drawn, self.n_rows)]
+        indices = range(n_drawn, self.n_rows)
+        tasks = (joblib.delayed(draw)(index) for index in indices)
         with open(self.rows_table, "a", encoding="utf-8", buffering=1) as table:
             writer = csv.DictWriter(
                 table, METADATA_COLUMNS, lineterminator="\n"
             )
-            for row in self._parallel(tasks, "metadata"):
+            for row in self._parallel(tasks, len(indices), "metadata"):
                 writer.writerow(row)
 
     def _open_rows_table(self):
@@ -150,15 +145,16 @@ class SubsetBuilder:
 
     def _render(self, pool):
         """Stage 2: renders the rows of which a file is missing."""
-        tasks = [
+        n_missing = sum(1 for _ in self._unfinished(self.rows_table))
+        tasks = (
             joblib.delayed(render_missing)(
                 row,
                 {column: self.folder / name for column, name in files.items()},
                 pool.reader,
             )
             for row, files in self._unfinished(self.rows_table)
-        ]
-        for _ in self._parallel(tasks, "render"):
+        )
+        for _ in self._parallel(tasks, n_missing, "render"):
             pass
 
     def _unfinished(self, table):
@@ -174,10 +170,9 @@ class SubsetBuilder:
             if not present.issuperset(files.values()):
                 yield row, files
 
-    def _parallel(self, tasks, stage):
+    def _parallel(self, tasks, n_tasks, stage):
         """Runs tasks in processes; yields results in order, few at a time."""
-        n_batch = len(tasks) // (8 * self.n_jobs)
-        n_batch = min(LARGEST_BATCH, max(1, n_batch))
+        n_batch = min(LARGEST_BATCH, max(1, n_tasks // (8 * self.n_jobs)))
         results = joblib.Parallel(
             n_jobs=self.n_jobs,
             return_as="generator",
@@ -188,7 +183,7 @@ class SubsetBuilder:
             results,
             desc=f"{self.subset}: {stage}",
             total=self.n_rows,
-            initial=self.n_rows - len(tasks),
+            initial=self.n_rows - n_tasks,
         )
 
 

@@ -21,41 +21,13 @@ CHARACTERS_UTF8 = 1
 PARAMETER_RATE = 1
 PARAMETER_PITCH = 3
 
-SynthCallback = ctypes.CFUNCTYPE(
-    ctypes.c_int,
-    ctypes.POINTER(ctypes.c_short),
-    ctypes.c_int,
-    ctypes.c_void_p,
-)
-
 
 def speak(library, data, voice, speed, pitch, text):
-    """Synthesises a text.
+    """Synthesises a text; returns the sample rate and 16-bit mono samples.
 
-    Raises RuntimeError when the library does not start or does not know the
-    language.
-
-    Arguments
-    ---------
-    library : str
-        Path of libespeak-ng.
-    data : str
-        Folder that holds espeak-ng-data.
-    voice : str
-        Language and variant, for instance "pl+f2".
-    speed : int
-        Words per minute.
-    pitch : int
-        0 to 99; 50 is the variant's own.
-    text : str
-        Text to say.
-
-    Returns
-    -------
-    sample_rate : int
-        In Hz.
-    samples : bytes
-        16-bit mono samples.
+    `library` is the path of libespeak-ng, `data` the folder that holds
+    espeak-ng-data, `voice` for instance "pl+f2"; see voices_pl.csv. Raises
+    RuntimeError when the library does not start or does not know the language.
     """
     espeak = ctypes.CDLL(library)
     sample_rate = espeak.espeak_Initialize(
@@ -65,7 +37,12 @@ def speak(library, data, voice, speed, pitch, text):
         raise RuntimeError(f"eSpeak NG does not start with its data in {data}")
     chunks = []
 
-    @SynthCallback
+    @ctypes.CFUNCTYPE(
+        ctypes.c_int,
+        ctypes.POINTER(ctypes.c_short),
+        ctypes.c_int,
+        ctypes.c_void_p,
+    )
     def collect(samples, n_samples, events):
         """Called by the library with each piece of sound."""
         if samples and n_samples > 0:

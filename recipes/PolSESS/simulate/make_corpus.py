@@ -25,33 +25,17 @@ if not __package__:
 import joblib
 
 from simulate.acoustics import SUBSETS
-from simulate.audio import SegmentReader, replacing
+from simulate.audio import replacing
 from simulate.builtin import make_sources
 from simulate.corpus import SubsetBuilder
-from simulate.sources import (
-    SimulationError,
-    SourcePool,
-    read_sources,
-    sources_error,
-)
-from simulate.speech import find_engine, read_voices
+from simulate.sources import SimulationError, read_pools
+from simulate.speech import find_engine
 
 SAMPLE_RATES = (8000, 16000)
 SEGMENT_RANGE_SECONDS = (0.5, 60)
 
 
-def make_corpus(
-    output_folder,
-    n_train=400,
-    n_val=40,
-    n_test=80,
-    seed=0,
-    sample_rate=8000,
-    segment_seconds=4.0,
-    indoor_ratio=0.5,
-    n_jobs=-1,
-    sources=None,
-):
+def make_corpus(arguments):
     """Makes, completes or extends a corpus.
 
     Raises SimulationError, a ValueError, for an option out of its range, a
@@ -60,101 +44,68 @@ def make_corpus(
 
     Arguments
     ---------
-    output_folder : str or pathlib.Path
-        Root of the corpus; its last name is the name of the corpus.
-    n_train : int
-        Number of training mixtures; 0 leaves the subset out.
-    n_val : int
-        Number of validation mixtures.
-    n_test : int
-        Number of test mixtures.
-    seed : int
-        Seed of all draws, at least 0.
-    sample_rate : int
-        8000 or 16000 Hz.
-    segment_seconds : float
-        Length of a mixture in seconds.
-    indoor_ratio : float
-        Probability of an indoor mixture, in [0, 1].
-    n_jobs : int
-        Number of processes; -1 uses all cores.
-    sources : str or pathlib.Path, optional
-        A sources table; the built-in sources are made if None.
+    arguments : argparse.Namespace
+        Options of the command line, as parse_arguments returns them.
     """
-    root = pathlib.Path(output_folder).resolve()
-    counts = dict(zip(SUBSETS, (n_train, n_val, n_test)))
+    _check_ranges(arguments)
+    root = pathlib.Path(arguments.output_folder).resolve()
+    table = arguments.sources
     options = {
         "name": root.name,
-        "seed": seed,
-        "sample_rate": sample_rate,
-        "segment_seconds": float(segment_seconds),
-        "indoor_ratio": float(indoor_ratio),
-        "sources": "built-in" if sources is None else _digest(sources),
+        "seed": arguments.seed,
+        "sample_rate": arguments.sample_rate,
+        "segment_seconds": arguments.segment_seconds,
+        "indoor_ratio": arguments.indoor_ratio,
+        "sources": _digest(table) if table else "built-in",
     }
-    _check_ranges(counts, options, n_jobs)
     _check_same_corpus(root, options)
-    n_jobs = joblib.effective_n_jobs(n_jobs)
+    n_jobs = joblib.effective_n_jobs(arguments.n_jobs)
     builders = [
         SubsetBuilder(root, subset, count, options, n_jobs)
-        for subset, count in counts.items()
+        for subset, count in _counts(arguments).items()
     ]
     builders = [builder for builder in builders if not builder.is_complete()]
     if builders:
-        table = pathlib.Path(sources or _builtin_sources(root, options, n_jobs))
-        pools = _source_pools(table.resolve(), builders, options)
+        table = pathlib.Path(table or _builtin_sources(root, options, n_jobs))
+        subsets = [builder.subset for builder in builders]
+        pools = read_pools(table.resolve(), subsets, options)
         _record_options(root, options)
         for builder, pool in zip(builders, pools):
             builder.build(pool)
     print(f"{root}: complete")
 
 
-def _source_pools(table, builders, options):
-    """Reads the sources; returns the pool of each subset to be built."""
-    recordings = read_sources(table)
-    reader = SegmentReader(
-        table.parent, options["sample_rate"], options["segment_seconds"]
-    )
-    pools = [
-        SourcePool(recordings, builder.subset, reader) for builder in builders
-    ]
-    problems = [pool.problems(options["indoor_ratio"]) for pool in pools]
-    if any(problems):
-        raise sources_error(table, sum(problems, []))
-    return pools
+def _counts(arguments):
+    """Number of mixtures asked for in each subset."""
+    return {subset: getattr(arguments, f"n_{subset}") for subset in SUBSETS}
 
 
 def _digest(table):
     """SHA-256 of a sources table."""
     if not pathlib.Path(table).is_file():
-        raise sources_error(table, ["no such file; pass --sources TABLE.csv"])
+        raise SimulationError(
+            f"{table}: no such file; pass --sources TABLE.csv"
+        )
     return hashlib.sha256(pathlib.Path(table).read_bytes()).hexdigest()
 
 
-def _check_ranges(counts, options, n_jobs):
+def _check_ranges(arguments):
     """Raises SimulationError with every option that is out of range."""
     shortest, longest = SEGMENT_RANGE_SECONDS
-    seed, rate = options["seed"], options["sample_rate"]
-    seconds, ratio = options["segment_seconds"], options["indoor_ratio"]
-    checks = [
-        (f"n_{subset}", count, count >= 0, "at least 0")
-        for subset, count in counts.items()
-    ]
-    checks += [
-        ("seed", seed, seed >= 0, "at least 0"),
-        ("sample_rate", rate, rate in SAMPLE_RATES, "8000 or 16000"),
-        (
-            "segment_seconds",
-            seconds,
-            shortest <= seconds <= longest,
-            f"{shortest} to {longest}",
-        ),
-        ("indoor_ratio", ratio, 0 <= ratio <= 1, "0 to 1"),
-        ("n_jobs", n_jobs, n_jobs != 0, "at least 1, or -1 for all"),
-    ]
+    seconds, ratio = arguments.segment_seconds, arguments.indoor_ratio
+    counts = _counts(arguments)
+    valid = {f"n_{name}": (n >= 0, "at least 0") for name, n in counts.items()}
+    valid["seed"] = (arguments.seed >= 0, "at least 0")
+    valid["segment_seconds"] = (
+        shortest <= seconds <= longest,
+        f"{shortest} to {longest}",
+    )
+    valid["indoor_ratio"] = (0 <= ratio <= 1, "0 to 1")
+    valid["n_jobs"] = (arguments.n_jobs != 0, "at least 1, or -1 for all")
     problems = [
-        f"--{name} is {value}, expected {expected}"
-        for name, value, valid, expected in checks
-        if not valid
+        f"--{name} is {getattr(arguments, name)}, expected {expected}"
+        for name, (is_valid, expected) in valid.items()
+        if not is_valid
     ]
     if not any(counts.values()):
         problems.append("--n_train, --n_val and --n_test are all 0")
@@ -191,7 +142,7 @@ def _builtin_sources(root, options, n_jobs):
     """Makes the built-in sources if they are missing; returns their table."""
     table = root / "sources" / "sources.csv"
     if not table.exists():
-        options["engine"] = find_engine(read_voices())
+        options["engine"] = find_engine()
         _check_same_corpus(root, options)
         _record_options(root, options)
         make_sources(table.parent, options["segment_seconds"], n_jobs)
@@ -209,8 +160,19 @@ def _record_options(root, options):
         partial.write_text(text, encoding="utf-8")
 
 
-def main():
-    """Reads the command line and makes the corpus."""
+def parse_arguments(words=None):
+    """Reads the command line.
+
+    Arguments
+    ---------
+    words : list of str, optional
+        Words of the command line; those of the process if None.
+
+    Returns
+    -------
+    arguments : argparse.Namespace
+        The options.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -226,12 +188,11 @@ def main():
     add("--indoor_ratio", type=float, default=0.5, help="share of indoor rows")
     add("--n_jobs", type=int, default=-1, help="processes, -1: all cores")
     add("--sources", help="a sources table (CSV); built-in if not given")
-    options = vars(parser.parse_args())
-    try:
-        make_corpus(**options)
-    except SimulationError as error:
-        sys.exit(f"make_corpus: {error}")
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        make_corpus(parse_arguments())
+    except SimulationError as error:
+        sys.exit(f"make_corpus: {error}")

@@ -67,26 +67,21 @@ def draw_row(pool, index, seed, indoor_ratio):
     draw = functools.partial(draw_segment, rng, pool)
     setting = "indoor" if rng.random() < indoor_ratio else "outdoor"
 
-    first = draw(pool.speech, is_speech=True)
-    codes = pool.speaker_codes
-    others = np.flatnonzero(codes != codes[first.position])
-    second = draw(pool.speech, is_speech=True, positions=others)
-    scene = draw(pool.scenes[setting], is_speech=False)
+    first = draw(pool.speech)
+    speaker = first.recording.speaker
+    second = draw([r for r in pool.speech if r.speaker != speaker])
+    scene = draw(pool.scenes[setting])
     scene_class = scene.recording.labels[0]
     event_classes = pool.event_classes[scene_class]
     event_class = event_classes[rng.integers(len(event_classes))]
-    event = draw(pool.events[event_class], is_speech=False)
+    event = draw(pool.events[event_class])
 
     row = dict.fromkeys(METADATA_COLUMNS)
     row["subset"] = pool.subset
     row["SSR"] = int(rng.integers(SSR_RANGE_DB[0], SSR_RANGE_DB[1] + 1))
     row["sceneClass"], row["eventClass"] = scene_class, event_class
-    for name, part in (
-        ("speech1", first),
-        ("speech2", second),
-        ("scene", scene),
-        ("event", event),
-    ):
+    names = ("speech1", "speech2", "scene", "event")
+    for name, part in zip(names, (first, second, scene, event)):
         row[f"{name}OryginalPath"] = part.recording.path
         row[f"{name}Start"], row[f"{name}End"] = part.start, part.end
     _draw_scene_level(rng, row, first.signal, second.signal, scene.signal)
@@ -153,14 +148,14 @@ def _draw_names(rng, row):
     speaker_1, speaker_2, scene, event, reverb = (
         "".join(NAME_CHARACTERS[letter] for letter in word) for word in letters
     )
+    row["speaker1File"] = f"{speaker_1}.wav"
+    row["speaker2File"] = f"{speaker_2}.wav"
+    row["sceneFile"] = f"{scene}.wav"
+    row["eventFile"] = f"{event}.wav"
     stems = [speaker_1, speaker_2, scene, event]
     if row["preDelay1"] is not None:
         stems.append(reverb)
         row["reverbForSpeaker1"] = f"sp1_{reverb}.wav"
         row["reverbForSpeaker2"] = f"sp2_{reverb}.wav"
         row["reverbForEvent"] = f"ev_{reverb}.wav"
-    row["speaker1File"] = f"{speaker_1}.wav"
-    row["speaker2File"] = f"{speaker_2}.wav"
-    row["sceneFile"] = f"{scene}.wav"
-    row["eventFile"] = f"{event}.wav"
     row["mixFile"] = "-".join(stems) + ".wav"

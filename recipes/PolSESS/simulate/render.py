@@ -14,7 +14,7 @@ Authors
 
 import numpy as np
 
-from simulate.audio import PEAK_LIMIT, to_pcm16, write_pcm16
+from simulate.audio import FULL_SCALE, PEAK_LIMIT, write_pcm16
 from simulate.metadata import second_speaker_gain
 from simulate.reverb import plate_response, reverberate
 
@@ -101,9 +101,10 @@ def _mix(components):
     peak = max(
         np.abs(signal).max() for signal in (mixture, *components.values())
     )
-    gain = min(1.0, PEAK_LIMIT / peak)
+    scale = FULL_SCALE * min(1.0, PEAK_LIMIT / peak)
     signals = {
-        column: to_pcm16(gain * signal) for column, signal in components.items()
+        column: np.rint(scale * signal).astype(np.int16)
+        for column, signal in components.items()
     }
     # 0.999 of full scale leaves room for seven roundings of half a step.
     total = np.sum(list(signals.values()), axis=0, dtype=np.int32)

@@ -34,14 +34,9 @@ EMPTY_PEAK = 1e-3
 MAX_DRAWS = 100
 NO_SOUND = "all silent. Remove silent recordings from the sources table."
 
-Segment = collections.namedtuple(
-    "Segment", "position recording start end signal"
-)
-Segment.__doc__ = """A segment of a recording.
-
-`position` is the recording's index in the list it was drawn from, `start` and
-`end` count its samples from 1, `signal` is at the rate of the corpus.
-"""
+# `start` and `end` count the samples of the recording from 1; `signal` has the
+# sample rate of the corpus.
+Segment = collections.namedtuple("Segment", "recording start end signal")
 
 
 def _frame_levels(signal, frame_samples):
@@ -60,7 +55,7 @@ def _active_threshold(path):
     return max(ACTIVE_FLOOR, loud * 10 ** (-ACTIVE_RANGE_DB / 20))
 
 
-def draw_segment(rng, pool, recordings, is_speech, positions=None):
+def draw_segment(rng, pool, recordings):
     """Draws a recording and a segment of it until the segment is usable.
 
     Speech must have a level of MIN_SPEECH_DBFS and be active for
@@ -74,47 +69,38 @@ def draw_segment(rng, pool, recordings, is_speech, positions=None):
     pool : SourcePool
         Pool of the recordings.
     recordings : list of Recording
-        Recordings to draw from, all equally likely.
-    is_speech : bool
-        Whether the segment must hold active speech.
-    positions : sequence of int, optional
-        Indices of the list to which the draw is limited.
+        Recordings of one role, all equally likely.
 
     Returns
     -------
     drawn : Segment
         The segment and its origin.
     """
-    if positions is None:
-        positions = range(len(recordings))
     reader, levels_dbfs = pool.reader, []
+    is_speech = recordings[0].role == "speech"
     for _ in range(MAX_DRAWS):
-        position = int(positions[rng.integers(len(positions))])
-        recording = recordings[position]
+        recording = recordings[rng.integers(len(recordings))]
         length = round(reader.segment_seconds * recording.sample_rate)
         start = 1 + int(rng.integers(recording.frames - length + 1))
         end = start + length - 1
         signal = reader.read(recording.path, start, end)
         if is_speech:
-            levels_dbfs.append(_level_dbfs(signal))
+            # At least the level of one step, as silence has no logarithm.
+            level = max(rms(signal), 1 / FULL_SCALE)
+            levels_dbfs.append(20 * np.log10(level))
             usable = levels_dbfs[-1] >= MIN_SPEECH_DBFS and _is_active(
                 signal, reader, recording
             )
         else:
             usable = np.abs(signal).max() >= EMPTY_PEAK
         if usable:
-            return Segment(position, recording, start, end, signal)
+            return Segment(recording, start, end, signal)
     reason = _why_speech(levels_dbfs) if is_speech else NO_SOUND
     raise SimulationError(
         f"{pool.subset}: {MAX_DRAWS} {recording.role} segments of "
         f"{reader.segment_seconds:g} s drawn, {reason} (The last segment is "
         f"samples {start} to {end} of {recording.path}.)"
     )
-
-
-def _level_dbfs(signal):
-    """RMS of a signal in dB against full scale, at least that of one step."""
-    return 20 * np.log10(max(rms(signal), 1 / FULL_SCALE))
 
 
 def _is_active(signal, reader, recording):
@@ -127,17 +113,18 @@ def _is_active(signal, reader, recording):
 
 def _why_speech(levels_dbfs):
     """Says why none of the speech segments of these levels was usable."""
-    loudest = max(levels_dbfs)
     n_quiet = sum(level < MIN_SPEECH_DBFS for level in levels_dbfs)
+    n_inactive = len(levels_dbfs) - n_quiet
     reasons = []
     if n_quiet:
         reasons.append(
             f"{n_quiet} of them too quiet: the loudest of all has "
-            f"{loudest:.1f} dBFS (RMS), needed are {MIN_SPEECH_DBFS:g}"
+            f"{max(levels_dbfs):.1f} dBFS (RMS), needed are "
+            f"{MIN_SPEECH_DBFS:g}"
         )
-    if n_quiet < len(levels_dbfs):
+    if n_inactive:
         reasons.append(
-            f"{len(levels_dbfs) - n_quiet} of them with speech in less than "
+            f"{n_inactive} of them with speech in less than "
             f"{MIN_ACTIVE_FRACTION:.0%} of their time"
         )
     return (

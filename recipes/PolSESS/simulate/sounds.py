@@ -47,11 +47,6 @@ def read_sounds():
     -------
     sounds : dict
         Role -> class -> list of layers; a layer maps columns to values.
-
-    Example
-    -------
-    >>> {role: len(classes) for role, classes in read_sounds().items()}
-    {'envScene': 24, 'events': 21}
     """
     sounds = {role: {} for role in LEVELS}
     path = pathlib.Path(__file__).with_name("sounds.csv")

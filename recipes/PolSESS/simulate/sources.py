@@ -13,9 +13,7 @@ Authors
 
 import collections
 import csv
-import pathlib
 
-import numpy as np
 import soundfile
 from tqdm import tqdm
 
@@ -25,6 +23,7 @@ from simulate.acoustics import (
     SUBSETS,
     event_scenes,
 )
+from simulate.audio import SegmentReader
 
 COLUMNS = tuple(
     "subset filePath role source class sampleRate duration channels "
@@ -35,52 +34,27 @@ ROLES = ("speech", "envScene", "events")
 DURATION_TOLERANCE_SECONDS = 0.05
 SHOWN_PROBLEMS = 20
 
+# One row: `line` of the table, `path` as written, `labels` the tuple of its
+# classes, `frames` the length of the file in samples.
 Recording = collections.namedtuple(
     "Recording", "line subset path role labels sample_rate frames speaker"
 )
-Recording.__doc__ = """One row of the table, checked against its file's header.
-
-`line` is the row's line in the table, `path` the filePath as written,
-`labels` the tuple of its classes, `frames` its real length in samples.
-"""
 
 
 class SimulationError(ValueError):
     """A corpus cannot be made as asked; the message says what to change."""
 
 
-def sources_error(table, problems):
-    """Makes the error for a sources table that cannot be used.
-
-    Arguments
-    ---------
-    table : str or pathlib.Path
-        The table.
-    problems : list of str
-        One line each; the message shows the first SHOWN_PROBLEMS.
-
-    Returns
-    -------
-    error : SimulationError
-        Error to raise.
-    """
-    lines = [f"{table}: {len(problems)} problem(s)"]
-    lines += [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
-    if len(problems) > SHOWN_PROBLEMS:
-        lines.append(f"  ... and {len(problems) - SHOWN_PROBLEMS} more")
-    return SimulationError("\n".join(lines))
-
-
 def read_sources(table):
     """Reads a sources table and checks every row against its file.
 
-    Raises SimulationError, naming all rows at fault, when a column or a file is
-    missing, a value is unknown or contradicts the file's header, a speech
+    Raises SimulationError, naming all rows at fault, when a column or a file
+    is missing, a value is unknown or contradicts the file's header, a speech
     recording has no speaker, or a recording or a speaker is in two subsets.
 
     Arguments
     ---------
-    table : str or pathlib.Path
+    table : pathlib.Path
         The CSV file.
 
     Returns
@@ -88,7 +62,6 @@ def read_sources(table):
     recordings : list of Recording
         In the order of the table.
     """
-    table = pathlib.Path(table)
     recordings, problems = [], []
     for line, row in tqdm(_read_rows(table), "checking sources", leave=False):
         found = _check_values(row)
@@ -97,15 +70,24 @@ def read_sources(table):
             recordings.append(recording)
         problems += [f"line {line} ({row['filePath']}): {t}" for t in found]
     problems += _check_splits(recordings, table.parent)
-    if problems:
-        raise sources_error(table, problems)
+    _raise_problems(table, problems)
     return recordings
+
+
+def _raise_problems(table, problems):
+    """Raises SimulationError with the first problems, if there are any."""
+    lines = [f"{table}: {len(problems)} problem(s)"]
+    lines += [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(f"  ... and {len(problems) - SHOWN_PROBLEMS} more")
+    if problems:
+        raise SimulationError("\n".join(lines))
 
 
 def _read_rows(table):
     """The table's rows as (line number, dict of stripped values)."""
     if not table.is_file():
-        raise sources_error(table, ["no such file; pass --sources TABLE.csv"])
+        _raise_problems(table, ["no such file; pass --sources TABLE.csv"])
     with open(table, encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines)
         names = reader.fieldnames or ["no header"]
@@ -113,13 +95,13 @@ def _read_rows(table):
         if missing:
             problem = f"missing column(s) {', '.join(missing)}"
             problem += f"; found {', '.join(names)}"
-            raise sources_error(table, [problem])
+            _raise_problems(table, [problem])
         rows = [
             (reader.line_num, {c: (row[c] or "").strip() for c in COLUMNS})
             for row in reader
         ]
     if not rows:
-        raise sources_error(table, ["has a header, but no rows"])
+        _raise_problems(table, ["has a header, but no rows"])
     return rows
 
 
@@ -138,15 +120,6 @@ def _check_values(row):
         problems.append("speech without a speaker: fill the column speaker")
     if row["role"] == "events" and not row["class"]:
         problems.append("event without a class: fill the column class")
-    for column in ("sampleRate", "duration", "channels"):
-        try:
-            positive = float(row[column]) > 0
-        except ValueError:
-            positive = False
-        if not positive:
-            problems.append(
-                f"{column} {row[column]!r}, expected a positive number"
-            )
     return problems
 
 
@@ -160,16 +133,22 @@ def _check_file(line, row, folder):
     except (soundfile.SoundFileError, OSError):
         state = "unreadable audio" if path.is_file() else "no such file"
         return Recording(*values, 0, 0, row["speaker"]), [f"{state}: {path}"]
+    problems = []
+    for column, real, tolerance in (
+        ("sampleRate", header.samplerate, 0),
+        ("channels", header.channels, 0),
+        ("duration", header.duration, DURATION_TOLERANCE_SECONDS),
+    ):
+        try:
+            agrees = abs(float(row[column]) - real) <= tolerance
+        except ValueError:
+            agrees = False
+        if not agrees:
+            problems.append(
+                f"{column}: the table says {row[column] or 'nothing'}, the "
+                f"file {real:g}"
+            )
     audio = header.samplerate, header.frames
-    problems = [
-        f"{column}: the table says {row[column]}, the file {real:g}"
-        for column, real, tolerance in (
-            ("sampleRate", header.samplerate, 0),
-            ("channels", header.channels, 0),
-            ("duration", header.duration, DURATION_TOLERANCE_SECONDS),
-        )
-        if abs(float(row[column]) - real) > tolerance
-    ]
     return Recording(*values, *audio, row["speaker"]), problems
 
 
@@ -196,6 +175,37 @@ def _check_splits(recordings, folder):
                 f"{first.line}; a speaker belongs to one subset"
             )
     return problems
+
+
+def read_pools(table, subsets, options):
+    """Reads a sources table; returns the recordings of each subset.
+
+    Raises SimulationError as read_sources does, and when a subset has too few
+    speakers, scenes or events to draw mixtures from it.
+
+    Arguments
+    ---------
+    table : pathlib.Path
+        The CSV file.
+    subsets : list of str
+        Some of "train", "val" and "test".
+    options : dict
+        sample_rate (Hz), segment_seconds and indoor_ratio of the corpus.
+
+    Returns
+    -------
+    pools : list of SourcePool
+        One for each subset.
+    """
+    recordings = read_sources(table)
+    reader = SegmentReader(
+        table.parent, options["sample_rate"], options["segment_seconds"]
+    )
+    pools = [SourcePool(recordings, subset, reader) for subset in subsets]
+    ratio = options["indoor_ratio"]
+    problems = [p for pool in pools for p in pool.problems(ratio)]
+    _raise_problems(table, problems)
+    return pools
 
 
 class SourcePool:
@@ -230,8 +240,6 @@ class SourcePool:
             else:
                 for label in recording.labels:
                     self.events.setdefault(label, []).append(recording)
-        speakers = [recording.speaker for recording in self.speech]
-        _, self.speaker_codes = np.unique(speakers, return_inverse=True)
         # Scene class -> compatible event classes that have a recording.
         self.event_classes = {
             scene.labels[0]: sorted(
@@ -243,22 +251,10 @@ class SourcePool:
         }
 
     def problems(self, indoor_ratio):
-        """Lists what the subset lacks for mixtures to be drawn from it.
-
-        Arguments
-        ---------
-        indoor_ratio : float
-            Probability of an indoor mixture: 0 needs no indoor scene, 1 no
-            outdoor one.
-
-        Returns
-        -------
-        problems : list of str
-            One line each, empty if mixtures can be drawn.
-        """
+        """Lists what is missing to draw mixtures with this indoor ratio."""
         enough = f"of at least {self.reader.segment_seconds:g} s"
         problems = []
-        n_speakers = len(np.unique(self.speaker_codes))
+        n_speakers = len({recording.speaker for recording in self.speech})
         if n_speakers < 2:
             problems.append(
                 f"{self.subset}: {n_speakers} speaker(s) with a recording "

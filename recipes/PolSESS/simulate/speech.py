@@ -11,16 +11,19 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import collections
 import csv
 import importlib.metadata
-import importlib.util
 import json
 import pathlib
 import subprocess
 import sys
 
 import numpy as np
+
+try:
+    import espeakng_loader
+except ImportError:
+    espeakng_loader = None
 
 from simulate.acoustics import SUBSETS
 from simulate.sources import SimulationError
@@ -31,36 +34,20 @@ ENGINE = "espeakng-loader"
 # Number of the 100 sentences that belong to each subset, in their order.
 SENTENCE_SHARES = {"train": 70, "val": 15, "test": 15}
 
-Voice = collections.namedtuple("Voice", "subset variant pitch speed")
-Voice.__doc__ = """A speaker: a variant of eSpeak NG's Polish voice.
-
-`pitch` is 0 to 99 (50 is the variant's own), `speed` in words per minute.
-"""
-
 
 def read_voices():
     """Reads the table of voices.
 
     Returns
     -------
-    voices : list of Voice
-        In the order of the table.
-
-    Example
-    -------
-    >>> voices = read_voices()
-    >>> len(voices), len({voice.variant for voice in voices})
-    (42, 42)
+    voices : list of dict
+        subset, speaker, variant (of eSpeak NG's Polish voice), pitch (0 to
+        99; 50 is the variant's own) and speed (words per minute), all str.
     """
     with open(HERE / "voices_pl.csv", encoding="utf-8", newline="") as table:
         return [
-            Voice(
-                row["subset"],
-                row["variant"],
-                int(row["pitch"]),
-                int(row["speed"]),
-            )
-            for row in csv.DictReader(table)
+            {**voice, "speaker": voice["variant"].lower()}
+            for voice in csv.DictReader(table)
         ]
 
 
@@ -71,11 +58,6 @@ def read_sentences():
     -------
     sentences : dict
         Subset -> list of str.
-
-    Example
-    -------
-    >>> {subset: len(texts) for subset, texts in read_sentences().items()}
-    {'train': 70, 'val': 15, 'test': 15}
     """
     path = HERE / "sentences_pl.txt"
     lines = iter(path.read_text(encoding="utf-8").splitlines())
@@ -85,47 +67,33 @@ def read_sentences():
     }
 
 
-def find_engine(voices):
+def find_engine():
     """Checks that eSpeak NG is installed and has all voices.
 
-    Raises SimulationError if not. eSpeak NG itself would speak with its default
-    voice in place of a variant that it does not have.
-
-    Arguments
-    ---------
-    voices : list of Voice
-        Voices that it must have.
+    Raises SimulationError if not: eSpeak NG speaks with its default voice in
+    place of a variant that it does not have.
 
     Returns
     -------
     version : str
         Name and version of the package.
     """
-    if importlib.util.find_spec("espeakng_loader") is None:
+    if espeakng_loader is None:
         raise SimulationError(
             "The built-in Polish speech needs eSpeak NG: run `pip install "
             f"{ENGINE}`, or pass recordings with --sources TABLE.csv."
         )
     version = f"{ENGINE} {importlib.metadata.version(ENGINE)}"
-    folder = _engine_paths()[1] / "voices" / "!v"
+    data = pathlib.Path(espeakng_loader.get_data_path())
+    folder = data / "voices" / "!v"
     known = {path.name for path in folder.glob("*")}
-    missing = sorted({voice.variant for voice in voices} - known)
+    missing = sorted({voice["variant"] for voice in read_voices()} - known)
     if missing:
         raise SimulationError(
             f"{version} does not have the voice(s) {', '.join(missing)} in "
             f"{folder}; install the version in requirements.txt."
         )
     return version
-
-
-def _engine_paths():
-    """Paths of the library and of the folder espeak-ng-data."""
-    import espeakng_loader
-
-    return (
-        pathlib.Path(espeakng_loader.get_library_path()),
-        pathlib.Path(espeakng_loader.get_data_path()),
-    )
 
 
 def synthesise(voice, text):
@@ -135,8 +103,8 @@ def synthesise(voice, text):
 
     Arguments
     ---------
-    voice : Voice
-        Speaker.
+    voice : dict
+        One of read_voices.
     text : str
         Polish text.
 
@@ -147,13 +115,13 @@ def synthesise(voice, text):
     sample_rate : int
         In Hz.
     """
-    library, data = _engine_paths()
+    data = pathlib.Path(espeakng_loader.get_data_path())
     request = {
-        "library": str(library),
+        "library": str(espeakng_loader.get_library_path()),
         "data": ".",
-        "voice": f"pl+{voice.variant}",
-        "speed": voice.speed,
-        "pitch": voice.pitch,
+        "voice": f"pl+{voice['variant']}",
+        "speed": int(voice["speed"]),
+        "pitch": int(voice["pitch"]),
         "text": text,
     }
     # Isolated, without site-packages: starts faster. The library keeps the
@@ -168,7 +136,7 @@ def synthesise(voice, text):
     if result.returncode or not samples.any():
         message = result.stderr.decode(errors="replace").strip()
         raise SimulationError(
-            f"eSpeak NG, voice pl+{voice.variant}: exit status "
+            f"eSpeak NG, voice {request['voice']}: exit status "
             f"{result.returncode}, {len(samples)} samples. {message[-500:]}"
         )
     return samples / 32768, int.from_bytes(result.stdout[:4], "little")
