@@ -21,14 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from upstream_tree import (
-    LINK,
-    RECIPE,
-    SAMPLES,
-    TABLE,
-    build_tree,
-    count_lines,
-)
+from upstream_tree import LINK, RECIPE, SAMPLES, TABLE, build_tree, count_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = Path(__file__).with_name("pull_request.md.in")
