@@ -28,14 +28,19 @@ import hashlib
 from pathlib import Path
 
 import pandas as pd
-from audit.corpora import CorpusError
 from audit.findings import FINDING_COLUMNS, erroneous
 from audit.libri2mix import KINDS, find_corpus, find_kinds, read_rows
 from audit.libri2mix_rows import audit_rows
 from audit.listings import list_findings, log_warnings, report, to_csv
 from audit.metadata import FILES
 from audit.reuse import find_change, hash_folder, replace_files
-from prepare_polsess import AUDITS, BAD_ROWS, MANIFEST_COLUMNS, VARIANT_SETTINGS
+from prepare_polsess import (
+    AUDITS,
+    BAD_ROWS,
+    MANIFEST_COLUMNS,
+    VARIANT_SETTINGS,
+    CorpusError,
+)
 
 from speechbrain.utils.logger import get_logger
 

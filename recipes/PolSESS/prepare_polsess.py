@@ -37,23 +37,26 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from audit.corpora import SUBSETS, CorpusError, list_roots, locate
-from audit.findings import FINDING_COLUMNS, corpus_finding, erroneous
-from audit.listings import (
-    list_findings,
-    log_totals,
-    log_warnings,
-    report,
-    to_csv,
-)
-from audit.metadata import FILES, read_all_columns, read_rows
-from audit.packing import check_packed_folder, pack
-from audit.reuse import find_change, hash_inputs, replace_files
-from audit.rows import audit_rows
 
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
+
+# The corpus says "val" where SpeechBrain says "valid".
+SUBSETS = {"train": "train", "valid": "val", "test": "test"}
+
+# Manifest column -> (column of the metadata, folder of the file). The first
+# five are in every row, the three reverberations in indoor rows only.
+FILES = {
+    "mix_wav": ("mixFile", "mix"),
+    "s1_wav": ("speaker1File", "clean"),
+    "s2_wav": ("speaker2File", "clean"),
+    "scene_wav": ("sceneFile", "scene"),
+    "event_wav": ("eventFile", "event"),
+    "s1_reverb_wav": ("reverbForSpeaker1", "sp1_reverb"),
+    "s2_reverb_wav": ("reverbForSpeaker2", "sp2_reverb"),
+    "event_reverb_wav": ("reverbForEvent", "ev_reverb"),
+}
 
 # Variant -> settings that have it. Outdoors there is no reverberation (R).
 VARIANT_SETTINGS = {
@@ -77,6 +80,10 @@ AUDITS = ("quick", "full", "none")
 BAD_ROWS = ("error", "skip")
 
 
+class CorpusError(ValueError):
+    """A corpus that cannot be used; the message says what to do."""
+
+
 def prepare_polsess(
     data_folder,
     save_folder,
@@ -85,7 +92,6 @@ def prepare_polsess(
     on_bad_rows="error",
     n_jobs=None,
     skip_prep=False,
-    packed_folder=None,
 ):
     """Audits PolSESS and writes <save_folder>/<split>_<VARIANT>.csv.
 
@@ -112,9 +118,6 @@ def prepare_polsess(
         Number of threads that read audio. Default: four per CPU.
     skip_prep : bool
         If True, nothing is done.
-    packed_folder : str, optional
-        Where to pack each mixture into one file, without loss, for slow disks;
-        see ``audit.packing``. The manifests stay the same.
 
     Raises
     ------
@@ -124,14 +127,14 @@ def prepare_polsess(
     if skip_prep:
         logger.info("Preparation skipped: the manifests are used as they are")
         return
+    from audit.corpora import list_roots
+
     splits = _check_choices(splits, audit, on_bad_rows)
     roots = list_roots(data_folder, allow_missing=True)
-    check_packed_folder(packed_folder, roots, splits)
     base = Path(os.path.commonpath(roots))
     _prepare_manifests(
         roots, base, Path(save_folder), splits, audit, on_bad_rows, n_jobs
     )
-    pack(save_folder, splits, base, packed_folder, n_jobs)
 
 
 def data_root(data_folder):
@@ -163,6 +166,8 @@ def data_root(data_folder):
     >>> data_root(corpora[0]).name
     'indoor'
     """
+    from audit.corpora import list_roots
+
     return Path(os.path.commonpath(list_roots(data_folder)))
 
 
@@ -170,6 +175,19 @@ def _prepare_manifests(
     roots, base, save_folder, splits, audit, on_bad_rows, n_jobs
 ):
     """Writes the manifests, or leaves them where nothing changed."""
+    from audit.corpora import locate
+    from audit.findings import FINDING_COLUMNS, corpus_finding, erroneous
+    from audit.listings import (
+        list_findings,
+        log_totals,
+        log_warnings,
+        report,
+        to_csv,
+    )
+    from audit.metadata import read_all_columns, read_rows
+    from audit.reuse import find_change, hash_inputs, replace_files
+    from audit.rows import audit_rows
+
     sources, problems = locate(roots, base, splits)
     inputs = {} if problems else hash_inputs(sources, [audit, on_bad_rows])
     change = find_change(save_folder, splits, inputs)
@@ -227,6 +245,8 @@ def _find_empty_splits(rows, is_bad):
 
 def _make_manifests(rows, splits):
     """File name -> content of all manifests of the splits."""
+    from audit.listings import to_csv
+
     rows = rows.sort_values("ID", kind="stable")
     rows = rows.assign(
         duration=rows["frames"] / rows["sample_rate"],
@@ -275,10 +295,6 @@ def main(arguments=None):
     parser.add_argument("--audit", choices=AUDITS, default="quick")
     parser.add_argument("--on_bad_rows", choices=BAD_ROWS, default="error")
     parser.add_argument("--n_jobs", type=int, help="threads that read audio")
-    parser.add_argument(
-        "--packed_folder",
-        help="where to pack each mixture into one file, for slow disks",
-    )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         prepare_polsess(**vars(parser.parse_args(arguments)))

@@ -12,12 +12,11 @@ import re
 from collections import namedtuple
 from pathlib import Path
 
+from prepare_polsess import SUBSETS, CorpusError
+
 from audit.findings import CHECKS
 
 MISSING = "missing corpus"
-
-# The corpus says "val" where SpeechBrain says "valid".
-SUBSETS = {"train": "train", "valid": "val", "test": "test"}
 
 # SpeechBrain replaces $words in every value of a CSV.
 UNUSABLE = re.compile(r"[$\x00-\x1f]")
@@ -25,10 +24,6 @@ UNUSABLE = re.compile(r"[$\x00-\x1f]")
 Source = namedtuple("Source", "split subset root prefix metadata")
 Source.__doc__ = """One split of one corpus root: ``prefix`` is the root as seen
 from the data root ("" or "name/"), ``metadata`` the path of its CSV."""
-
-
-class CorpusError(ValueError):
-    """A corpus that cannot be used; the message says what to do."""
 
 
 def list_roots(data_folder, allow_missing=False):

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 import pandas as pd
+from prepare_polsess import CorpusError
 
-from audit.corpora import CorpusError
 from audit.metadata import FILES
 
 # Variant -> kind of mixture, a folder of its own.

@@ -11,21 +11,10 @@ import os
 
 import numpy as np
 import pandas as pd
+from prepare_polsess import FILES
 
 from audit.recordings import find_speakers, recording_of
 
-# Manifest column -> (column of the metadata, folder of the file). The first
-# five are in every row, the three reverberations in indoor rows only.
-FILES = {
-    "mix_wav": ("mixFile", "mix"),
-    "s1_wav": ("speaker1File", "clean"),
-    "s2_wav": ("speaker2File", "clean"),
-    "scene_wav": ("sceneFile", "scene"),
-    "event_wav": ("eventFile", "event"),
-    "s1_reverb_wav": ("reverbForSpeaker1", "sp1_reverb"),
-    "s2_reverb_wav": ("reverbForSpeaker2", "sp2_reverb"),
-    "event_reverb_wav": ("reverbForEvent", "ev_reverb"),
-}
 REVERBS = tuple(name for name in FILES if name.endswith("_reverb_wav"))
 
 # Metadata columns that only indoor rows fill, too.
