@@ -119,6 +119,7 @@ def train(output_folder, arguments, threads):
     """
     command = [sys.executable, "train.py", YAML, *arguments, "--noprogressbar"]
     command += [f"--output_folder={output_folder}", "--metrics=[si_sdr]"]
+    command.append("--__threads=null")  # takes all threads that it is given
     done = subprocess.run(
         command,
         cwd=SEPARATION,

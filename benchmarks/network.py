@@ -122,7 +122,7 @@ def peak_gib():
     return int(status.split("VmHWM:")[1].split()[0]) / 2**20
 
 
-def measure(network, task, precision, batch, seconds, sizes):
+def measure(network, task, precision, batch, seconds, run_seconds, sizes):
     """Measures one case in this process.
 
     Returns
@@ -175,6 +175,7 @@ def main():
         batches=[1, 4, 16],
         precisions=["fp32", "bf16"] + ["fp16"] * (DEVICE == "cuda"),
         seconds=4.0,
+        run_seconds=2.0,
         rounds=3,
         sizes="{}",
     )
@@ -188,7 +189,8 @@ def main():
     ):
         case = {"task": task, "batch": batch}
         case |= {"precision": precision, "network": network}
-        more = {"seconds": options.seconds, "sizes": json.loads(options.sizes)}
+        more = {"sizes": json.loads(options.sizes)}
+        more |= {x: getattr(options, x) for x in ("seconds", "run_seconds")}
         rows.append({"round": number, **case, **run({**case, **more})})
         print(rows[-1], flush=True)
     base = {"network": NETWORKS[0], "precision": "fp32"}

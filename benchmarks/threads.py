@@ -32,7 +32,7 @@ def busy_processes(number):
     command = [sys.executable, "-c", "while True: pass"]
     loops = [subprocess.Popen(command) for _ in range(number)]
     try:
-        yield
+        yield loops
     finally:
         for loop in loops:
             loop.kill()

@@ -3,7 +3,8 @@
 The files that train and test (tier 1) are copied. On the way, the blocks between
 the lines ``# local: begin`` and ``# local: end`` are dropped (in Markdown these
 are comments, ``<!-- local: begin -->``), and a YAML line such as
-``!new:ours.Net # upstream: theirs.Net`` takes the class that its comment names.
+``!new:ours.Net # upstream: theirs.Net`` takes the class that its comment names; a
+comment without a dot, such as ``# upstream: fp32``, replaces the whole value.
 A file whose first line is ``# local: file`` stays here.
 
 Authors
@@ -40,7 +41,10 @@ SAMPLE_ROWS = {
 }
 
 MARKER = re.compile(r"\s*(?:#|<!--) local: (begin|end|file)\b")
-SWAP = re.compile(r"(!(?:new|name|apply):)[\w.]+(.*?)\s+# upstream: ([\w.]+)$")
+CLASS = re.compile(
+    r"(!(?:new|name|apply):)[\w.]+(.*?) +# upstream: (\w+\.[\w.]+)$"
+)
+VALUE = re.compile(r"(: ).* # upstream: ([\w-]+)$")
 
 
 def derive(text, name):
@@ -93,7 +97,7 @@ def derive(text, name):
             if is_blank and after_block and (not kept or not kept[-1].strip()):
                 continue
             after_block = False
-            kept.append(SWAP.sub(r"\1\3\2", line))
+            kept.append(VALUE.sub(r"\1\2", CLASS.sub(r"\1\3\2", line)))
     if begin is not None:
         raise ValueError(
             f"{name}:{begin}: '# local: begin' is never ended; add a line "
