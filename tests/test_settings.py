@@ -8,7 +8,12 @@ import pytest
 import torch
 from reliability.checkpointer import SafeCheckpointer
 from recipe import HPARAMS, SEPARATION, hparams_of
-from reliability.settings import SETTINGS, check_settings, keep_settings, settings_of
+from reliability.settings import (
+    SETTINGS,
+    check_settings,
+    keep_settings,
+    settings_of,
+)
 
 import speechbrain as sb
 

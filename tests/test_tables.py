@@ -9,8 +9,9 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from reporting.report import make_tables, summary_latex, summary_markdown
-from summary import cells, score_names, summarise, to_markdown
+from reporting.strata import stratify
+from reporting.tables import cells, texts_of, to_csv, to_markdown
+from summary import score_names, summarise
 
 
 def scores_of(rows, **more):
@@ -110,9 +111,9 @@ def test_c_is_no_part_of_any_mean_of_enhancement(task):
 
 def test_enhancement_tested_on_c_alone_has_no_mean_but_tables(tmp_path):
     scores = scores_of([("a", "C", "indoor", "s1", 60.0, 60.0)])
-    summary, strata, texts = make_tables(
-        scores, ["C"], "ES", ["setting"], str(tmp_path), latex=True
-    )
+    summary = summarise(scores, ["C"], "ES")
+    strata = stratify(scores, ["setting"], "ES", str(tmp_path))
+    texts = texts_of(summary, strata, latex=True)
     means = summary[summary["variant"].str.endswith(" mean")]
     assert list(means["variant"]) == ["macro mean", "micro mean"]
     assert list(means["n"]) == [0, 0] and means["si_sdr_mean"].isna().all()
@@ -192,18 +193,26 @@ def test_markdown_survives_any_text():
 
 
 def test_summary_shows_how_to_read_it():
-    text = summary_markdown(summarise(SMALL, ["SER", "C"], "SB"))
+    summary = summarise(SMALL, ["SER", "C"], "SB")
+    text = texts_of(summary)["test_summary.md"]
     assert text.count("| macro mean |") == 2
     assert "Mean [95 % confidence interval]; n counts rows." in text
     assert "Median (standard deviation)." in text
 
 
+def test_tiny_p_is_not_written_as_0():
+    table = pd.DataFrame({"p_value": [1.23456e-20, np.nan, 1]})
+    assert to_csv(table) == 'p_value\n1.235e-20\n""\n1\n'
+
+
 def test_latex_table_is_well_formed():
     scores = SMALL.assign(a_b=1.0, a_b_mix=1.0)
-    text = summary_latex(summarise(scores, ["SER", "C", "S"], "SB"))
+    summary = summarise(scores, ["SER", "C", "S"], "SB")
     # As it is and as it would be with a name that LaTeX does not take.
     odd = summarise(scores, ["SER"], "SB").replace("SER", "50 % & #1_$")
-    for table in (text, summary_latex(odd)):
+    for each in (summary, odd):
+        table = texts_of(each, latex=True)["test_summary.tex"]
+        assert " mix " not in table
         lines = table.strip().splitlines()
         columns = re.fullmatch(r"\\begin\{tabular\}\{(l+)\}", lines[0])[1]
         assert lines[-1] == r"\end{tabular}"
@@ -215,4 +224,3 @@ def test_latex_table_is_well_formed():
                 assert plain.count("&") == len(columns) - 1
                 assert not re.search(r"[%$#_{}~^\\]", plain)
     assert r"50 \% \& \#1\_\$" in table
-    assert " mix " not in text

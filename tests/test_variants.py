@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from mixtures import Mixer, allowed_variants, draw
+from mixtures import Mixer, draw
 from variants import (
     FILE_COLUMNS,
     TASKS,
@@ -144,12 +144,47 @@ def test_curriculum_holds_a_stage_until_the_next():
         {"epoch": 5, "variants": ["SER", "SE"]},
         {"epoch": 2, "variants": ["R", "SR", "S"]},
     ]
-    by_epoch = [allowed_variants(["E"], stages, e) for e in (1, 2, 4, 5, 99)]
+    mixer = Mixer("ES", ["E"], 1, 8000, curriculum=stages)
+    by_epoch = [mixer.allowed(epoch) for epoch in (1, 2, 4, 5, 99)]
     middle = ["SR", "R", "S"]
     assert by_epoch == [["E"], middle, middle, ["SER", "SE"], ["SER", "SE"]]
-    mixer = Mixer("ES", ["E"], 1, 8000, curriculum=stages)
     mixer.set_epoch(3)
-    assert mixer.candidates(["SER", "SR", "ER", "R"]) == ["SR", "R"]
+    drawn = {mixer.variant(f"id{i}", ["SER", "SR", "R"]) for i in range(50)}
+    assert drawn == {"SR", "R"}
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"task": "XX"}, "expected one of ES, EB, SB, found 'XX'"),
+        ({"variants": "SER"}, "variants: expected a list out of SER"),
+        ({"variants": []}, "variants: expected a list out of SER"),
+        ({"variants": ["SER", "sr"]}, "'sr' is none of SER.*is SR meant"),
+        ({"curriculum": [3]}, r"curriculum\[0\]: expected {epoch, variants}"),
+        (
+            {"curriculum": [{"epoch": "one", "variants": ["R"]}]},
+            r"curriculum\[0\].epoch: expected 1, 2, ..., found 'one'",
+        ),
+        (
+            {"curriculum": [{"epoch": 2, "variants": ["X"]}]},
+            "curriculum, epoch 2: 'X' is none of",
+        ),
+        (
+            {"segment_seconds": 0.001, "min_samples": 16},
+            r"0.001 s \(8 samples\) is too short .* expected 0.002 s or more",
+        ),
+    ],
+)
+def test_a_mixer_refuses_what_makes_no_sense(options, message):
+    arguments = {"task": "ES", "variants": ["SER"], "seed": 1, **options}
+    with pytest.raises(ValueError, match=message):
+        Mixer(sample_rate=8000, **arguments)
+
+
+@pytest.mark.parametrize("task, is_warned", [("ES", True), ("SB", False)])
+def test_c_is_warned_of_where_it_says_nothing(task, is_warned, caplog):
+    Mixer(task, ["SER", "C"], 1, 8000)
+    assert ("C is the reference up to rounding" in caplog.text) == is_warned
 
 
 def test_draw_does_not_depend_on_the_order_of_the_yaml():

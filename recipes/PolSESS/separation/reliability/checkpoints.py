@@ -8,8 +8,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from reliability.checksums import SUMS, find_problem
 
+from reliability.checksums import CHECKSUMS, find_problem
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.logger import get_logger
 
@@ -18,43 +18,51 @@ logger = get_logger(__name__)
 NETWORK = ("encoder", "masknet", "decoder")
 
 
-def check_checkpoint(hparams):
+def check_checkpoint(checkpointer, init_from, max_key="si_sdri"):
     """Refuses to test a model that was neither trained nor loaded.
 
-    Raises ValueError when no checkpoint of a whole epoch is at hand:
-    SpeechBrain would test the random weights without a word.
+    Raises ValueError when there is no checkpoint of a whole epoch: SpeechBrain
+    would test random weights without a word.
 
     Arguments
     ---------
-    hparams : dict
-        The loaded YAML.
+    checkpointer : speechbrain.utils.checkpoints.Checkpointer
+        None for a model that its YAML loads.
+    init_from : str
+        Path of loaded weights; None or empty without.
+    max_key : str
+        Key of the meta by which the best checkpoint is found.
     """
-    if hparams["init_from"]:
+    if init_from:
         return
-    best = hparams["checkpointer"].find_checkpoint(max_key="si_sdri")
-    if best is None:
+    if checkpointer is None:
         raise ValueError(
-            f"{hparams['save_folder']}: expected a checkpoint to test, found "
-            "none; train first, or name the run with --output_folder, or "
+            "init_from: expected a trained model to test, found none; give "
+            "--init_from=/output/folder/of/a/run"
+        )
+    if checkpointer.find_checkpoint(max_key=max_key) is None:
+        raise ValueError(
+            f"{checkpointer.checkpoints_dir}: expected a checkpoint to test, "
+            "found none; train first, or name the run with --output_folder, or "
             "load weights with --init_from"
         )
 
 
 def checkpoint_folder(path):
-    """The folder of the checkpoint that a path stands for.
+    """Finds the checkpoint that a path names.
 
     Raises ValueError when there is none.
 
     Arguments
     ---------
     path : Path
-        A checkpoint, or the output folder or save folder of a run, of which the
-        checkpoint with the best validation SI-SDRi is taken.
+        A checkpoint, or the output folder or save folder of a run. Of a run,
+        the checkpoint with the best validation SI-SDRi is taken.
 
     Returns
     -------
     Path
-        Holds the weights of encoder, masknet and decoder.
+        Folder with the weights of encoder, masknet and decoder.
     """
     if (path / "encoder.ckpt").is_file():
         return path
@@ -69,26 +77,31 @@ def checkpoint_folder(path):
     )
 
 
-def start_from(hparams):
+def start_from(separator, init_from, checkpointer):
     """Loads the weights that init_from names, if a run begins.
 
-    Where the run has checkpoints, these are what it goes on from, or tests:
-    init_from is then left alone, with a warning.
+    A run that has checkpoints goes on from them, or tests them; init_from then
+    has no effect, and a warning says so. Raises ValueError where
+    ``load_weights`` does.
 
     Arguments
     ---------
-    hparams : dict
-        The loaded YAML; its separator is changed in place.
+    separator : separator.Separator
+        Changed in place.
+    init_from : str
+        See ``load_weights``.
+    checkpointer : speechbrain.utils.checkpoints.Checkpointer
+        Checkpointer of the run.
     """
-    if hparams["checkpointer"].list_checkpoints():
+    if checkpointer.list_checkpoints():
         logger.warning(
-            f"init_from: {hparams['init_from']} is not loaded, the checkpoints "
-            f"of {hparams['save_folder']} are used; to start anew, name "
+            f"init_from: {init_from} is not loaded, the checkpoints of "
+            f"{checkpointer.checkpoints_dir} are used; to start from it, name "
             "another --output_folder"
         )
         return
     try:
-        load_weights(hparams["separator"], hparams["init_from"])
+        load_weights(separator, init_from)
     except ValueError as error:
         raise ValueError(f"init_from: {error}") from error
 
@@ -97,20 +110,18 @@ def load_weights(separator, path):
     """Loads the weights of a trained separator, for fine-tuning or testing.
 
     Raises ValueError when there is no checkpoint, or one that is damaged or
-    belongs to another model. One without sums, which SpeechBrain's own
-    Checkpointer wrote, is taken as it is.
+    belongs to another model. A checkpoint of SpeechBrain's own Checkpointer has
+    no checksums, and is not verified.
 
     Arguments
     ---------
-    separator : Separator
+    separator : separator.Separator
         Changed in place.
-    path : str
-        A checkpoint (``CKPT+...``), or the output folder or save folder of a
-        run, from which the checkpoint with the best validation SI-SDRi is
-        taken.
+    path : str or Path
+        See ``checkpoint_folder``.
     """
     folder = checkpoint_folder(Path(path))
-    problem = (folder / SUMS).exists() and find_problem(folder)
+    problem = (folder / CHECKSUMS).exists() and find_problem(folder)
     if problem:
         raise ValueError(f"{folder}: {problem}; name another checkpoint")
     for part in NETWORK:

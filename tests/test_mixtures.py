@@ -1,18 +1,22 @@
-"""Which mixtures and variants a dataset holds, and their order."""
+"""Which mixtures and variants a dataset holds, their order, their audio."""
 
 import random
 
+import numpy as np
 import pytest
+import soundfile
+import torch
 from mixtures import (
     EpochSampler,
+    Mixer,
     load_mixtures,
     one_row_per_variant,
-    stratified,
+    pick_mixtures,
+    read_signal,
 )
-from mixtures import Mixer
-from variants import VARIANTS, default_variants
 from prepare_polsess import prepare_polsess
 from tiny_corpus import make_corpus
+from variants import VARIANTS, default_variants
 
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import SaveableDataLoader
@@ -73,7 +77,8 @@ def test_every_valid_variant_has_its_row(prepared):
     "arguments, message",
     [
         (("dev", ["SE"]), "expected a manifest, found none"),
-        (("train", []), "no train mixture has any of the variants"),
+        (("train", []), "train variants: expected a list out of SER"),
+        (("train", ["X"]), "train variants: 'X' is none of"),
     ],
 )
 def test_missing_data_is_named(prepared, arguments, message):
@@ -86,31 +91,21 @@ def test_sample_rate_is_checked(prepared):
         load(prepared, "train", ["SE"], sample_rate=16000)
 
 
-def corpus(indoor, outdoor, classes=4):
+def corpus(indoor, outdoor):
     """Rows of a made-up corpus."""
     return {
-        f"mixture{i}": {
-            "setting": "indoor" if i < indoor else "outdoor",
-            "scene_class": f"class{(i * 7) % classes}",
-        }
+        f"mixture{i}": {"setting": "indoor" if i < indoor else "outdoor"}
         for i in range(indoor + outdoor)
     }
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 10, 50, 99, 100])
+@pytest.mark.parametrize("limit", [0, 1, 2, 3, 10, 50, 99, 100, 1000])
 def test_pick_keeps_the_proportions(limit):
     rows = corpus(70, 30)
-    picked = stratified(rows, limit)
-    assert len(picked) == len(set(picked)) == limit
+    picked = pick_mixtures(rows, limit)
+    assert len(picked) == len(set(picked)) == min(limit, 100)
     indoor = sum(rows[i]["setting"] == "indoor" for i in picked)
-    assert abs(indoor - 0.7 * limit) <= 1
-    for setting, share in (("indoor", 0.7), ("outdoor", 0.3)):
-        for number in range(4):
-            count = sum(
-                rows[i] == {"setting": setting, "scene_class": f"class{number}"}
-                for i in picked
-            )
-            assert abs(count - share * limit / 4) <= 1.5
+    assert abs(indoor - 0.7 * len(picked)) <= 1
 
 
 def test_pick_does_not_depend_on_row_order_and_is_nested():
@@ -119,11 +114,42 @@ def test_pick_does_not_depend_on_row_order_and_is_nested():
     random.Random(0).shuffle(shuffled)
     smaller = set()
     for limit in range(1, 101):
-        picked = stratified(rows, limit)
-        assert picked == stratified(dict(shuffled), limit)
+        picked = pick_mixtures(rows, limit)
+        assert picked == pick_mixtures(dict(shuffled), limit)
         assert smaller <= set(picked)
         smaller = set(picked)
-    assert stratified(rows, 1000) == sorted(rows)
+    assert pick_mixtures(rows, "all") == sorted(rows)
+    # Not the first ones of the corpus.
+    assert pick_mixtures(rows, 20) != sorted(rows)[:20]
+
+
+@pytest.mark.parametrize("limit", [-1, 2.5, "none", True, None])
+def test_a_limit_that_is_not_a_number_is_refused(limit):
+    with pytest.raises(ValueError, match="expected a number of mixtures"):
+        pick_mixtures(corpus(1, 1), limit)
+
+
+def test_saved_mixtures_are_marked_in_every_variant():
+    mixtures = {i: {"variants": ["S", "E"]} for i in ("a", "b")}
+    rows = one_row_per_variant(mixtures, ["b"])
+    assert {i: row["save_audio"] for i, row in rows.items()} == {
+        "a_S": False,
+        "a_E": False,
+        "b_S": True,
+        "b_E": True,
+    }
+
+
+def test_ranks_share_the_rows(monkeypatch):
+    mixtures = {i: {"variants": ["S", "E"]} for i in "abc"}
+    whole = list(one_row_per_variant(mixtures))
+    monkeypatch.setattr("mixtures.is_distributed_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 4)
+    shares = []
+    for rank in range(4):
+        monkeypatch.setattr("mixtures.get_rank", lambda rank=rank: rank)
+        shares.append(list(one_row_per_variant(mixtures)))
+    assert shares == [whole[rank::4] for rank in range(4)]
 
 
 def sampler(curriculum=None, seed=1):
@@ -160,7 +186,7 @@ def test_mixtures_without_a_variant_wait_for_their_stage():
 
 
 def test_distributed_training_refuses_such_stages(monkeypatch):
-    monkeypatch.setattr("manifests.is_distributed_initialized", lambda: True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     sampler([{"epoch": 1, "variants": ["R", "S"]}])
     sampler([{"epoch": 1, "variants": ["R"]}])
     for first in (1, 2):
@@ -168,7 +194,7 @@ def test_distributed_training_refuses_such_stages(monkeypatch):
             {"epoch": first, "variants": ["R"]},
             {"epoch": 3, "variants": ["R", "S"]},
         ]
-        with pytest.raises(ValueError, match="every stage must have a variant"):
+        with pytest.raises(ValueError, match="as many in each stage"):
             sampler(stages)
 
 
@@ -201,12 +227,16 @@ def test_an_odd_number_takes_its_first_mixture_twice(monkeypatch):
     taken = [index for step in zip(*parts) for index in step]
     assert taken == [*whole, *list(whole)[:2]]
     monkeypatch.setenv("WORLD_SIZE", "40")
-    with pytest.raises(ValueError, match="at least 41 are needed"):
+    with pytest.raises(
+        ValueError, match="40 of 40 training mixtures .* more than ranks"
+    ):
         sampler()
 
 
 def test_a_stage_without_any_mixture_is_refused():
-    with pytest.raises(ValueError, match="from epoch 2 on no training mixture"):
+    with pytest.raises(
+        ValueError, match="from epoch 2 on, 0 of 40 training mixtures"
+    ):
         sampler([{"epoch": 2, "variants": ["C"]}])
 
 
@@ -237,3 +267,70 @@ def test_persistent_workers_follow_the_curriculum(prepared):
         }
         if epoch > 1:
             assert set(drawn.values()) <= set(stages[epoch - 2]["variants"])
+
+
+FORMS = {
+    "plain": ("WAV", "PCM_16"),
+    "extensible": ("WAVEX", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "24 bit": ("WAV", "PCM_24"),
+    "float": ("WAV", "FLOAT"),
+    "8 bit": ("WAV", "PCM_U8"),
+}
+
+
+def written(path, form="plain"):
+    """A file of 1000 samples, the greatest and smallest among them."""
+    samples = np.random.default_rng(1).integers(-32768, 32768, 1000)
+    samples[:5] = [-32768, 32767, -1, 0, 1]
+    file_format, subtype = FORMS[form]
+    samples = samples.astype(np.int16)
+    soundfile.write(path, samples, 8000, format=file_format, subtype=subtype)
+    return str(path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("start, stop", [(0, 1000), (3, 500), (999, 1000)])
+def test_samples_are_those_of_libsndfile(tmp_path, form, start, stop):
+    path = written(tmp_path / "file.wav", form)
+    signal = read_signal("abc", path, 8000, 1000, start, stop)
+    expected, _ = soundfile.read(path, dtype="float32")
+    assert signal.dtype == torch.float32
+    assert torch.equal(signal, torch.from_numpy(expected[start:stop]))
+
+
+def test_16_bit_samples_are_exact(tmp_path):
+    path = written(tmp_path / "file.wav")
+    integers, _ = soundfile.read(path, dtype="int16")
+    signal = read_signal("abc", path, 8000, 1000, 0, 1000)
+    assert np.array_equal(signal.numpy() * 32768, integers)
+
+
+@pytest.mark.parametrize("cut", [2, 43, 900, 2000])
+def test_a_cut_file_is_found_though_the_part_is_whole(tmp_path, cut):
+    path = tmp_path / "file.wav"
+    written(path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    message = "mixture abc: .*file.wav: expected 1000 samples at 8000 Hz"
+    with pytest.raises(ValueError, match=message):
+        read_signal("abc", str(path), 8000, 1000, 0, 10)
+
+
+@pytest.mark.parametrize(
+    "samples, rate, found",
+    [
+        (np.zeros((1000, 2)), 8000, "in 2 channel"),
+        (np.zeros(1000), 16000, "at 16000 Hz"),
+        (np.full(1000, np.nan), 8000, "10 of them NaN or infinite"),
+    ],
+)
+def test_a_file_that_was_changed_is_refused(tmp_path, samples, rate, found):
+    path = str(tmp_path / "file.wav")
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    with pytest.raises(ValueError, match=found):
+        read_signal("abc", path, 8000, 1000, 0, 10)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="/none.wav: .*found no such file"):
+        read_signal("abc", str(tmp_path / "none.wav"), 8000, 1000, 0, 10)
