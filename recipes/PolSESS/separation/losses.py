@@ -38,7 +38,7 @@ def pairwise_si_sdr(estimate, reference, lengths=None):
         [batch, time, source].
     lengths : torch.Tensor
         Valid part of each item relative to the longest, [batch], in (0, 1];
-        what lies behind it has no influence. None: all is valid.
+        what comes after has no influence. None: all is valid.
 
     Returns
     -------
@@ -86,7 +86,9 @@ def _zero_mean(signal, mask, samples):
 
 
 def best_permutation(scores):
-    """The assignment of estimates to references with the highest mean score.
+    """Assigns estimates to references with the highest mean score.
+
+    Raises ValueError when their numbers differ.
 
     Arguments
     ---------
@@ -107,7 +109,12 @@ def best_permutation(scores):
     >>> best_permutation(scores)
     (tensor([[7., 9.]]), tensor([[1, 0]]))
     """
-    sources = scores.shape[-1]
+    estimates, sources = scores.shape[1:]
+    if estimates != sources:
+        raise ValueError(
+            f"expected estimates of {sources} sources, found {estimates}; "
+            "num_spks follows from the task, leave it out"
+        )
     orders = torch.tensor(
         list(itertools.permutations(range(sources))), device=scores.device
     )

@@ -1,19 +1,18 @@
-# ======== metrics
 """Metrics of one utterance.
 
 A metric is a pure function (estimate, reference, sample_rate) -> float. It
-raises where it has no answer; ``processes.score_signal`` turns that into an
-empty cell and reports it, so that a failure is neither lost nor averaged away.
-One of your own is any such function that can be imported, named in the YAML:
-``metrics: [si_sdr, pesq, my_module.my_metric]``.
+raises where it has no answer; ``score_signal`` turns that into an empty cell
+and reports it, so that a failure is neither lost nor averaged away. A metric of
+your own is a function of this file, named in METRICS. Scoring processes import
+this file and not torch, which would cost each of them seconds.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
+import warnings
+
 import numpy as np
-from metrics import estoi, stoi
-from pesq import pesq as itu_pesq
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.linalg import matmul_toeplitz, solve_toeplitz, toeplitz
 
@@ -139,7 +138,7 @@ def pesq(estimate, reference, sample_rate):
     """Perceptual evaluation of speech quality.
 
     Narrow band (ITU-T P.862) at 8 kHz, wide band (P.862.2) at 16 kHz. Raises
-    what the package ``pesq`` raises, for instance where it finds no speech.
+    the errors of the package ``pesq``, for instance where it finds no speech.
 
     Arguments
     ---------
@@ -155,54 +154,19 @@ def pesq(estimate, reference, sample_rate):
     float
         MOS-LQO, higher is better.
     """
+    from pesq import pesq as itu_pesq
+
     mode = {8000: "nb", 16000: "wb"}[sample_rate]
     return float(itu_pesq(sample_rate, reference, estimate, mode))
 
 
-pesq.sample_rates = (8000, 16000)  # Hz; a metric without this takes any
-METRICS = {
-    "si_sdr": si_sdr,
-    "sdr": sdr,
-    "pesq": pesq,
-    "stoi": stoi,
-    "estoi": estoi,
-}
-# ======== intelligibility
-"""STOI and extended STOI of one utterance, from one analysis of its signals.
-
-The numbers are those of the package ``pystoi``, whose resampling, removal of
-silent frames and third-octave bands are called here. Called twice, it would do
-all of that twice, and it spends most of its time on transforming frames one by
-one and on drawing random numbers: this takes less than half of the time.
-
-Authors
- * The PolSESS recipe team 2026
-"""
-
-from functools import lru_cache
-
-import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from pystoi.utils import remove_silent_frames, resample_oct, thirdoct
-from scipy.fft import rfft
-
-SAMPLE_RATE = 10000  # Hz, of the analysis
-FRAME = 256  # samples
-TRANSFORM = 512  # samples
-DYNAMIC_RANGE_DB = 40  # a frame of the reference further down is silent
-SEGMENT = 30  # frames
-CLIPPING = 1 + 10 ** (15 / 20)  # STOI: lower bound of -15 dB on the SDR
-EPS = np.finfo(float).eps
-SILENT = 1e-14  # norm; a band of a segment below it has no shape
-
-
-def stoi(estimate, reference, sample_rate):
-    """Short-time objective intelligibility.
+def stoi(estimate, reference, sample_rate, extended=False):
+    """Short-time objective intelligibility, by the package ``pystoi``.
 
     C. Taal et al., "An algorithm for intelligibility prediction of
     time-frequency weighted noisy speech", TASLP 2011. Where the reference is
-    silent or has too little speech, ``pystoi`` returns a number without meaning:
-    this raises ValueError.
+    silent or has too little speech, ``pystoi`` returns a number without
+    meaning: this raises ValueError. A silent estimate has 0.
 
     Arguments
     ---------
@@ -212,6 +176,8 @@ def stoi(estimate, reference, sample_rate):
         [time].
     sample_rate : int
         In Hz.
+    extended : bool
+        True for ESTOI.
 
     Returns
     -------
@@ -224,23 +190,31 @@ def stoi(estimate, reference, sample_rate):
     >>> round(stoi(2 * signal, signal, 8000), 6)
     1.0
     """
-    estimate, reference = _analyse(estimate, reference, sample_rate)
-    scale = _norm(reference) / (_norm(estimate) + EPS)
-    limited = np.minimum(estimate * scale, CLIPPING * reference)
-    limited, reference = _centred(limited), _centred(reference)
-    limited = limited / (_norm(limited) + EPS)
-    reference = reference / (_norm(reference) + EPS)
-    segments, bands, _ = reference.shape
-    return float((limited * reference).sum() / (segments * bands))
+    from pystoi import stoi as pystoi
+
+    if not np.any(reference):
+        raise ValueError("silent reference")
+    if not np.any(estimate):
+        return 0.0
+    # pystoi draws noise for bands without energy: always the same noise.
+    state = np.random.get_state()
+    np.random.seed(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            return float(pystoi(reference, estimate, sample_rate, extended))
+    except (RuntimeWarning, ValueError) as error:
+        # Without a whole frame, pystoi fails with an error of numpy.
+        raise ValueError(f"too little speech: {error}") from error
+    finally:
+        np.random.set_state(state)
 
 
 def estoi(estimate, reference, sample_rate):
     """Extended short-time objective intelligibility.
 
     J. Jensen, C. Taal, "An algorithm for predicting the intelligibility of
-    speech masked by modulated noise maskers", TASLP 2016. ``pystoi`` fills
-    bands that are silent during a segment with random numbers; here they
-    contribute nothing. Raises as ``stoi``.
+    speech masked by modulated noise maskers", TASLP 2016. Raises as ``stoi``.
 
     Arguments
     ---------
@@ -262,66 +236,57 @@ def estoi(estimate, reference, sample_rate):
     >>> round(estoi(2 * signal, signal, 8000), 6)
     1.0
     """
-    normalised = []
-    for part in _analyse(estimate, reference, sample_rate):
-        # Over time within a band, then over the bands of a frame.
-        for axis in (2, 1):
-            part = _centred(part, axis)
-            norm = _norm(part, axis)
-            part = np.divide(
-                part, norm, out=np.zeros_like(part), where=norm > SILENT
-            )
-        normalised.append(part)
-    product = normalised[0] * normalised[1]
-    return float(product.sum() / (SEGMENT * len(product)))
+    return stoi(estimate, reference, sample_rate, extended=True)
 
 
-def _norm(segments, axis=2):
-    return np.sqrt(np.square(segments).sum(axis, keepdims=True))
+METRICS = {
+    "si_sdr": si_sdr,
+    "sdr": sdr,
+    "pesq": pesq,
+    "stoi": stoi,
+    "estoi": estoi,
+}
 
 
-def _centred(segments, axis=2):
-    return segments - segments.mean(axis, keepdims=True)
+def score_signal(signal, reference, sample_rate, names):
+    """Computes metrics of one signal; one that fails does not touch the others.
 
+    Arguments
+    ---------
+    signal : np.ndarray
+        Estimate or mixture, [time].
+    reference : np.ndarray
+        [time].
+    sample_rate : int
+        In Hz.
+    names : list of str
+        Out of METRICS.
 
-def _analyse(estimate, reference, sample_rate):
-    """Third-octave bands of both signals, [segment, band, frame]."""
-    if not np.any(reference):
-        raise ValueError("silent reference")
-    # Bytes, since an array cannot be looked up.
-    return _segments(
-        np.asarray(estimate).tobytes(),
-        np.asarray(reference).tobytes(),
-        (np.asarray(estimate).dtype.str, np.asarray(reference).dtype.str),
-        sample_rate,
-    )
+    Returns
+    -------
+    dict
+        Name -> (score, None), or (NaN, the reason).
 
-
-@lru_cache(maxsize=1)  # STOI and ESTOI of the same signals follow each other
-def _segments(estimate, reference, types, sample_rate):
-    signals = [
-        np.frombuffer(content, type)
-        for content, type in zip((estimate, reference), types)
-    ]
-    if sample_rate != SAMPLE_RATE:
-        signals = [resample_oct(s, SAMPLE_RATE, sample_rate) for s in signals]
-    estimate, reference = signals
-    if len(reference) > FRAME:
-        reference, estimate = remove_silent_frames(
-            reference, estimate, DYNAMIC_RANGE_DB, FRAME, FRAME // 2
-        )
-    bands, _ = thirdoct(SAMPLE_RATE, TRANSFORM, 15, 150)
-    window = np.hanning(FRAME + 2)[1:-1]
-    parts = []
-    for signal in (estimate, reference):
-        frames = max(0, -(-(len(signal) - FRAME) // (FRAME // 2)))
-        if frames < SEGMENT:
-            raise ValueError(
-                f"too little speech: {frames} frames of 12.8 ms without the "
-                f"silent ones, {SEGMENT} are needed"
-            )
-        framed = sliding_window_view(signal, FRAME)[:: FRAME // 2][:frames]
-        power = np.abs(rfft(window * framed, TRANSFORM)) ** 2
-        levels = np.sqrt(bands @ power.T)
-        parts.append(sliding_window_view(levels, SEGMENT, 1).swapaxes(0, 1))
-    return tuple(parts)
+    Example
+    -------
+    >>> reference = np.array([1.0, -1.0, 1.0, -1.0])
+    >>> error = np.array([1.0, 1.0, -1.0, -1.0])
+    >>> score_signal(reference + error, reference, 8000, ["si_sdr"])
+    {'si_sdr': (0.0, None)}
+    >>> score_signal(error, 0 * error, 8000, ["si_sdr"])
+    {'si_sdr': (nan, "ValueError('silent reference')")}
+    """
+    scores = {}
+    for name in names:
+        try:
+            if not (np.isfinite(signal).all() and np.isfinite(reference).all()):
+                raise ValueError("samples that are not finite")
+            # Copies, since a metric may write into its arguments.
+            score = METRICS[name](signal.copy(), reference.copy(), sample_rate)
+            if not np.isfinite(score):
+                raise ValueError(f"the score is {score}")
+            scores[name] = float(score) + 0.0, None  # 0.0 instead of -0.0
+        except Exception as error:
+            # The packages raise exceptions of many kinds.
+            scores[name] = np.nan, repr(error)
+    return scores

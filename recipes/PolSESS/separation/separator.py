@@ -1,6 +1,4 @@
-"""The forward pass of a mask-based separation network, in one place.
-
-Training, validation, test and inference all call ``Separator``.
+"""The forward pass: encoder, mask network and decoder as one module.
 
 Authors
  * The PolSESS recipe team 2026
@@ -10,121 +8,45 @@ import torch
 import torch.nn.functional as F
 
 from speechbrain.lobes.models.conv_tasnet import (
-    EPS,
     ChannelwiseLayerNorm,
     GlobalLayerNorm,
 )
-from speechbrain.utils.logger import get_logger
-
-logger = get_logger(__name__)
 
 
-class _Float32Statistics:
-    """Normalises over the last dimensions of ``y`` in float32.
+def norms_in_float32(module):
+    """Lets SpeechBrain's gLN and cLN layers compute in float32, in place.
 
-    SpeechBrain's own forward keeps the variance in the precision of its input.
-    In float16 its EPS of 1e-8 is zero, so that a frame of digital zeros is
-    divided by zero, and the square of quiet speech vanishes. In float32 the
-    result is that of SpeechBrain.
-    """
-
-    def _normalise(self, y, dims):
-        y = F.layer_norm(y.float(), y.shape[-dims:], eps=EPS)
-        return self.gamma * y + self.beta
-
-
-class Float32GlobalLayerNorm(_Float32Statistics, GlobalLayerNorm):
-    """gLN with statistics in float32; see ``stabilise_norms``.
-
-    Arguments
-    ---------
-    channel_size : int
-        Number of channels.
-
-    Example
-    -------
-    >>> norm = Float32GlobalLayerNorm(3)
-    >>> norm(torch.zeros(1, 2, 3, dtype=torch.float16)).isfinite().all()
-    tensor(True)
-    """
-
-    def forward(self, y):
-        """Normalises over time and channel.
-
-        Arguments
-        ---------
-        y : torch.Tensor
-            [batch, time, channel], of any floating type.
-
-        Returns
-        -------
-        torch.Tensor
-            [batch, time, channel], float32.
-        """
-        return self._normalise(y, dims=2)
-
-
-class Float32ChannelwiseLayerNorm(_Float32Statistics, ChannelwiseLayerNorm):
-    """cLN with statistics in float32; see ``stabilise_norms``.
-
-    Arguments
-    ---------
-    channel_size : int
-        Number of channels.
-
-    Example
-    -------
-    >>> norm = Float32ChannelwiseLayerNorm(3)
-    >>> norm(torch.zeros(1, 2, 3, dtype=torch.float16)).isfinite().all()
-    tensor(True)
-    """
-
-    def forward(self, y):
-        """Normalises over the channels of each frame.
-
-        Arguments
-        ---------
-        y : torch.Tensor
-            [batch, time, channel], of any floating type.
-
-        Returns
-        -------
-        torch.Tensor
-            [batch, time, channel], float32.
-        """
-        return self._normalise(y, dims=1)
-
-
-def stabilise_norms(module):
-    """Gives SpeechBrain's gLN and cLN layers statistics in float32, in place.
-
-    Parameters, their names and the float32 result stay as they are, so
-    checkpoints are exchangeable with unmodified modules.
+    Under autocast they keep their variance in the precision of their input. In
+    fp16 the EPS of 1e-8 then vanishes, and silent frames become NaN.
 
     Arguments
     ---------
     module : torch.nn.Module
-        Its layers of exactly these two classes change their class.
+        The module that holds the layers. Parameters and the result in float32
+        stay as they are.
 
     Returns
     -------
     int
-        How many layers were changed.
+        Number of layers.
 
     Example
     -------
-    >>> from speechbrain.lobes.models.conv_tasnet import MaskNet
-    >>> stabilise_norms(MaskNet(N=4, B=4, H=4, P=3, X=1, R=1, C=1))
-    3
+    >>> norm = ChannelwiseLayerNorm(3)
+    >>> norms_in_float32(norm)
+    1
+    >>> norm(torch.zeros(1, 2, 3, dtype=torch.float16)).isfinite().all()
+    tensor(True)
     """
-    cures = {
-        GlobalLayerNorm: Float32GlobalLayerNorm,
-        ChannelwiseLayerNorm: Float32ChannelwiseLayerNorm,
-    }
-    layers = [layer for layer in module.modules() if type(layer) in cures]
+    norms = (GlobalLayerNorm, ChannelwiseLayerNorm)
+    layers = [layer for layer in module.modules() if isinstance(layer, norms)]
     for layer in layers:
-        layer.__class__ = cures[type(layer)]
+        layer.register_forward_pre_hook(_to_float32)
     return len(layers)
+
+
+def _to_float32(layer, inputs):
+    return tuple(signal.float() for signal in inputs)
 
 
 class Separator(torch.nn.Module):
@@ -133,8 +55,8 @@ class Separator(torch.nn.Module):
     One module for the network means one gradient synchronisation under
     distributed training. The three parts stay reachable, and are saved, on
     their own, as speechbrain.inference.separation.SepformerSeparation needs
-    them; the forward pass is the same as there. Their normalisations are made
-    safe for half precision, see ``stabilise_norms``.
+    them; the forward pass is the same as there. Raises ValueError when the
+    decoder's stride is not the encoder's.
 
     Arguments
     ---------
@@ -162,12 +84,16 @@ class Separator(torch.nn.Module):
 
     def __init__(self, encoder, masknet, decoder):
         super().__init__()
+        if encoder.conv1d.stride != decoder.stride:
+            raise ValueError(
+                "stride: SpeechBrain's encoder moves by half its kernel, "
+                f"expected {encoder.conv1d.stride[0]} for kernel_size "
+                f"{encoder.conv1d.kernel_size[0]}, found {decoder.stride[0]}"
+            )
         self.encoder = encoder
         self.masknet = masknet
         self.decoder = decoder
-        self.compiled = None
-        self.full_batch = 0
-        stabilise_norms(self)
+        norms_in_float32(self)
 
     @property
     def min_samples(self):
@@ -175,37 +101,6 @@ class Separator(torch.nn.Module):
         convolution = self.encoder.conv1d
         frames = getattr(self.masknet, "min_frames", 1)
         return convolution.kernel_size[0] + (frames - 1) * convolution.stride[0]
-
-    def compile_training(self, **options):
-        """Compiles what training does; validation and test stay as they are.
-
-        Those take one mixture at a time, each of its own length, for which a
-        static graph would be compiled anew.
-
-        Arguments
-        ---------
-        **options : dict
-            Of torch.compile.
-        """
-        self.compiled = torch.compile(self._estimate, **options)
-
-    def stop_compiling(self, reason):
-        """Uses the network as it is from now on, and says why.
-
-        Arguments
-        ---------
-        reason : str
-            Of the error; its first two lines are shown.
-        """
-        reason = " ".join(reason.split("\n")[:2])
-        logger.warning(
-            f"the network cannot be compiled, it is used as it is: {reason}"
-        )
-        self.compiled = None
-
-    def __getstate__(self):
-        """A copy is not compiled: what was compiled has the weights of this one."""
-        return {**super().__getstate__(), "compiled": None}
 
     def forward(self, mixture):
         """Estimates the sources of a mixture.
@@ -221,7 +116,7 @@ class Separator(torch.nn.Module):
         -------
         torch.Tensor
             Estimates of the same length, [batch, time, source]. The samples
-            behind the last whole frame, fewer than a stride, are zero.
+            after the last whole frame, fewer than a stride, are zero.
         """
         kernel_size = self.encoder.conv1d.kernel_size[0]
         if mixture.shape[-1] < kernel_size:
@@ -229,22 +124,6 @@ class Separator(torch.nn.Module):
                 f"a mixture of {mixture.shape[-1]} samples is shorter than the "
                 f"encoder's kernel of {kernel_size}"
             )
-        if self.compiled is None or not self.training:
-            return self._estimate(mixture)
-        # The last batch of an epoch may be smaller: repeating its items keeps
-        # the shape, and each item is estimated on its own.
-        batch = len(mixture)
-        self.full_batch = max(self.full_batch, batch)
-        rows = torch.arange(self.full_batch, device=mixture.device) % batch
-        try:
-            return self.compiled(mixture[rows])[:batch]
-        except torch._dynamo.exc.TorchDynamoException as error:
-            reason = str(error)
-        # Not before the error is gone, which keeps the signals of the attempt.
-        self.stop_compiling(reason)
-        return self._estimate(mixture)
-
-    def _estimate(self, mixture):
         features = self.encoder(mixture)
         masked = features * self.masknet(features)
         sources, batch = masked.shape[:2]

@@ -28,7 +28,8 @@ from mixtures import (
     pick_mixtures,
 )
 from prepare_polsess import data_root
-from summary import validation_rows, validation_stats, write_summary
+from scoring import validation_rows
+from summary import validation_stats, write_summary
 from variants import counts_in_means
 
 import speechbrain as sb
@@ -73,7 +74,9 @@ class SeparationBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_stats = {"loss": stage_loss}
         elif stage == sb.Stage.VALID:
-            self.valid_stats = validation_stats(all_gather_rows(self.valid_rows))
+            self.valid_stats = validation_stats(
+                all_gather_rows(self.valid_rows)
+            )
             self.end_of_epoch(epoch, self.valid_stats["SI-SDRi"])
         else:
             rows = all_gather_rows(self.hparams.scorer.rows())
@@ -118,9 +121,9 @@ def dataio_prep(hparams, splits):
     Returns
     -------
     dict
-        Split -> dataset with the items mixture_id, setting, save_audio,
-        variant, mix_sig [time] and sources_sig [time, source]. Under
-        distributed evaluation each rank has its share of valid and test.
+        Split -> dataset with the items mixture_id, setting, variant, mix_sig
+        [time] and sources_sig [time, source]; save_audio but in training.
+        Under distributed evaluation each rank has its share.
     """
     curriculum = hparams.get("curriculum") or []
     variants = {
@@ -145,15 +148,15 @@ def dataio_prep(hparams, splits):
             hparams["sample_rate"],
             hparams[f"n_{split}"],
         )
+        keys = ["id", "mixture_id", "setting"]
         mixer = hparams["train_mixer" if split == "train" else "eval_mixer"]
         if split != "train":
             saved = pick_mixtures(rows, hparams["save_audio"])
             rows = one_row_per_variant(rows, saved)
+            keys.append("save_audio")
         datasets[split] = hparams["dataset"](rows)
         datasets[split].add_dynamic_item(mixer, mixer.takes, mixer.provides)
-        datasets[split].set_output_keys(
-            ["id", "mixture_id", "setting", "save_audio", *mixer.provides]
-        )
+        datasets[split].set_output_keys([*keys, *mixer.provides])
     return datasets
 
 

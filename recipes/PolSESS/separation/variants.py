@@ -13,8 +13,9 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-from audit.metadata import FILES
-from prepare_polsess import VARIANT_SETTINGS
+import difflib
+
+from prepare_polsess import FILES, VARIANT_SETTINGS
 
 VARIANTS = tuple(VARIANT_SETTINGS)
 FILE_COLUMNS = tuple(FILES)  # of the manifests, the mixture first
@@ -52,8 +53,33 @@ def check_task(task):
         )
 
 
+def check_variants(name, variants):
+    """Raises ValueError unless the variants are a list out of VARIANTS.
+
+    Arguments
+    ---------
+    name : str
+        The key of the YAML, for the message.
+    variants : list of str
+        The variants.
+    """
+    if not isinstance(variants, (list, tuple)) or not variants:
+        raise ValueError(
+            f"{name}: expected a list out of {', '.join(VARIANTS)}, found "
+            f"{variants!r}"
+        )
+    for variant in variants:
+        if variant not in VARIANTS:
+            text = str(variant).upper()
+            near = difflib.get_close_matches(text, VARIANTS, 1, 0)
+            raise ValueError(
+                f"{name}: {variant!r} is none of {', '.join(VARIANTS)}; is "
+                f"{near[0]} meant?"
+            )
+
+
 def num_outputs(task):
-    """How many sources the model of a task estimates.
+    """Counts the sources the model of a task estimates.
 
     Raises ValueError when the task is unknown.
 
