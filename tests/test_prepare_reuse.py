@@ -38,13 +38,15 @@ def test_reused_when_nothing_changed(corpus, tmp_path, caplog):
     }
 
 
-def test_another_split_keeps_the_former_ones(corpus, tmp_path, caplog):
+def test_another_split_leaves_the_former_manifests(corpus, tmp_path):
     root, _ = corpus
     prepare_polsess(root, tmp_path / "save", ["train"])
     prepare_polsess(root, tmp_path / "save", ["test"])
-    with caplog.at_level("INFO"):
-        prepare_polsess(root, tmp_path / "save", ["train", "test"])
-    assert "up to date: reused" in caplog.text
+    prepare_polsess(root, tmp_path / "both", ["train", "test"])
+    both = read_all(tmp_path / "both")
+    found = read_all(tmp_path / "save")
+    del both["prepare.json"], found["prepare.json"]
+    assert found == both
 
 
 def change_metadata(root, rows, save):
