@@ -195,14 +195,15 @@ def prepare_polsess(
     contents = _list_findings(findings, errors)
     empty = set(splits) - {row["split"] for row in rows}
     if len(errors) and (on_bad_rows == "error" or empty):
-        _write(save_folder, contents, dict.fromkeys(splits))
+        _write(save_folder, {**contents, "prepare.json": b"{}"})
         raise CorpusError(_report(errors, save_folder / "audit.csv", empty))
     records = {}
     for split in splits:
         manifests = _make_manifests(split, rows)
         contents.update(manifests)
         records[split] = _hash(inputs[split], manifests.values())
-    _write(save_folder, contents, records)
+    contents["prepare.json"] = json.dumps(records, indent=1).encode()
+    _write(save_folder, contents)
     counts = Counter(f"{row['split']} {row['setting']}" for row in rows)
     logger.info("Mixtures: %s", dict(counts))
     if len(errors):
@@ -409,6 +410,8 @@ def _check_rows(rows, base, n_jobs, audit):
     names = Counter((row["split"], row["ID"]) for row in rows)
     for row in rows:
         findings += _check_cells(row, names[row["split"], row["ID"]])
+        if not audit and row["split"] != "test":
+            del row["cells"]  # memory, where there are 128,000 rows
     # Each check reads only rows that the ones before it found no error in.
     for check in (_check_headers, audit or _check_sums):
         rows = _without_errors(rows, findings)
@@ -605,45 +608,35 @@ def _hash(inputs, contents):
     return hashlib.sha256(b"".join([inputs.encode(), *contents])).hexdigest()
 
 
-def _read_records(save_folder):
-    """Split -> hash of earlier preparations."""
-    try:
-        return dict(json.loads((save_folder / "prepare.json").read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return {}  # None yet, or not one of ours: everything is prepared.
-
-
 def _is_up_to_date(save_folder, inputs):
     """Says whether inputs and manifests are those of the last preparation."""
-    records = _read_records(save_folder)
+    lists = [save_folder / name for name in ("audit.csv", "excluded.csv")]
     try:
+        records = json.loads((save_folder / "prepare.json").read_bytes())
         for split, digest in inputs.items():
             names = [f"{split}_{variant}.csv" for variant in VARIANT_SETTINGS]
             names += ["test_metadata.csv"] * (split == "test")
             contents = [(save_folder / name).read_bytes() for name in names]
-            if records.get(split) != _hash(digest, contents):
+            if records[split] != _hash(digest, contents):
                 return False
-        return (save_folder / "audit.csv").stat().st_size > 0
-    except OSError:
-        return False
+        return all(path.is_file() for path in lists)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False  # nothing was prepared yet, or something else
 
 
-def _write(save_folder, contents, records):
-    """Writes files under other names, then puts all in place, records last.
+def _write(save_folder, contents):
+    """Writes files under other names, then puts all in place, in their order.
 
     A preparation that is killed leaves the files of before, whole ones of now,
     or both; the next one sees it from their hashes.
     """
-    records = {**_read_records(save_folder), **records}
-    records = {split: digest for split, digest in records.items() if digest}
-    record = json.dumps(records, indent=1, sort_keys=True).encode()
     save_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         dir=save_folder, prefix=".prepare_"
     ) as new:
-        for name, content in {**contents, "prepare.json": record}.items():
+        for name, content in contents.items():
             Path(new, name).write_bytes(content)
-        for name in (*contents, "prepare.json"):
+        for name in contents:
             os.replace(Path(new, name), save_folder / name)
 
 
@@ -656,15 +649,15 @@ def main():
     parser.add_argument("--splits", nargs="+", default=list(SUBSETS))
     parser.add_argument("--on_bad_rows", default="error", help="error or skip")
     parser.add_argument("--n_jobs", type=int, help="threads that read audio")
-    # local: begin
+    # local: begin (full: all samples of all mixtures, and links)
     parser.add_argument("--audit", choices=["quick", "full"], default="quick")
     # local: end
     options = vars(parser.parse_args())
     # local: begin
-    import pydoc
+    from pydoc import locate
 
-    full = options["audit"] == "full"  # all samples of all mixtures
-    options["audit"] = pydoc.locate("audit.full.audit") if full else None
+    full = options["audit"] == "full"
+    options["audit"] = locate("audit.full.audit") if full else None
     # local: end
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
