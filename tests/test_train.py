@@ -13,7 +13,7 @@ import soundfile
 import torch
 from prepare_polsess import data_root
 from recipe import SAMPLES, SEPARATION
-from reliability.checksums import SUMS, write_checksums
+from reliability.checksums import CHECKSUMS, write_checksums
 from tiny_corpus import make_corpus
 from variants import FILE_COLUMNS, default_variants, source_names
 
@@ -372,7 +372,7 @@ def test_a_model_of_nans_is_a_failure_and_a_warning(trained, tmp_path):
     for path in run.glob("save/CKPT*/decoder.ckpt"):
         weights = torch.load(path, weights_only=True)
         torch.save({k: v * torch.nan for k, v in weights.items()}, path)
-        path.with_name(SUMS).unlink()
+        path.with_name(CHECKSUMS).unlink()
         write_checksums(path.parent)
     output = succeed(run, "--test_only", "--metrics=[si_sdr, sdr]")
     scores = pd.read_csv(run / "test_scores.csv")

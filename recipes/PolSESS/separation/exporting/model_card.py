@@ -9,29 +9,12 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from reliability.record import recorded_starts
+from reporting.facts import TASK_NAMES
 from reporting.tables import cells, to_markdown
 from variants import VARIANTS, num_outputs, source_names
 
 TEMPLATE = Path(__file__).with_name("card.jinja")
 SIMULATED = "corpus.json"  # simulate/make_corpus.py leaves it in its corpora
-# Name, input, output
-TASKS = {
-    "ES": (
-        "ES, enhance a single speaker",
-        "one speaker and the background",
-        "the dry speaker",
-    ),
-    "EB": (
-        "EB, enhance both speakers",
-        "two speakers and the background",
-        "the sum of the dry speakers",
-    ),
-    "SB": (
-        "SB, separate both speakers",
-        "two speakers and the background",
-        "each dry speaker",
-    ),
-}
 
 
 def model_card(model, summary, licence, onnx):
@@ -53,10 +36,11 @@ def model_card(model, summary, licence, onnx):
     huggingface_hub.ModelCard
         Its text has a head in YAML.
     """
-    task_name, hears, estimates = TASKS[model.task]
     name = f"Conv-TasNet on PolSESS, {model.task}"
-    is_separation = num_outputs(model.task) > 1
-    separates = "audio-source-separation" if is_separation else None
+    n_sources = num_outputs(model.task)
+    task_tag = (
+        "audio-source-separation" if n_sources > 1 else "speech-enhancement"
+    )
     facts = training_facts(model)
     data = ModelCardData(
         language="pl",
@@ -64,7 +48,7 @@ def model_card(model, summary, licence, onnx):
         library_name="speechbrain",
         tags=[
             "speechbrain",
-            separates or "speech-enhancement",
+            task_tag,
             "audio-to-audio",
             "Conv-TasNet",
             "PolSESS",
@@ -73,7 +57,7 @@ def model_card(model, summary, licence, onnx):
         metrics=["si-sdr"],
         pipeline_tag="audio-to-audio",
         model_name=name,
-        eval_results=_results(summary, task_name, facts["Data"]),
+        eval_results=_results(summary, facts),
     )
     table = None
     if summary is not None:
@@ -83,10 +67,7 @@ def model_card(model, summary, licence, onnx):
         template_path=str(TEMPLATE),
         name=name,
         model=model,
-        task_name=task_name,
-        hears=hears,
-        estimates=estimates,
-        n_sources=num_outputs(model.task),
+        n_sources=n_sources,
         onnx=onnx,
         table=table,
         facts=facts,
@@ -94,19 +75,19 @@ def model_card(model, summary, licence, onnx):
     )
 
 
-def _results(summary, task_name, data):
+def _results(summary, facts):
     """Macro means of a test as the hub's results; None without a test."""
     if summary is None:
         return None
     variants = [v for v in VARIANTS if v in set(summary["variant"])]
+    dataset = f"test split of {facts['Data']}, mean over {', '.join(variants)}"
     means = summary[summary["variant"] == "macro mean"].iloc[0]
     return [
         EvalResult(
             task_type="audio-to-audio",
-            task_name=task_name,
+            task_name=facts["Task"],
             dataset_type="PolSESS",
-            dataset_name=f"test split of {data}, mean over "
-            f"{', '.join(variants)}",
+            dataset_name=dataset,
             metric_type=metric,
             metric_name=metric,
             metric_value=round(float(means[f"{metric}_mean"]), 2),
@@ -143,9 +124,9 @@ def training_facts(model):
     facts = {
         "Data": _data(model, start),
         "Training mixtures": _count_mixtures(model),
-        "Task": TASKS[model.task][0],
+        "Task": TASK_NAMES[model.task],
         "Sources": ", ".join(source_names(model.task)),
-        "Variants": ", ".join(settings.get("variants", ["unknown"])),
+        "Variants": ", ".join(settings.get("variants") or ["unknown"]),
         "Network": ", ".join(f"{k} {v}" for k, v in sizes.items()),
         "Parameters": f"{parameters:,}",
         "Precision": text("precision"),

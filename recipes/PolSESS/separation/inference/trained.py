@@ -162,7 +162,7 @@ def _plain_values(nodes):
 
 def _value(node):
     """A plain value, or the result of one of FUNCTIONS."""
-    if node.tag in FUNCTIONS:
+    if node.tag in FUNCTIONS and isinstance(node, yaml.SequenceNode):
         return FUNCTIONS[node.tag](*map(_value, node.value))
     return yaml.SafeLoader("").construct_document(node)
 

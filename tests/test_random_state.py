@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from reliability import random_state as randomness
+from reliability import random_state
 import torch
 from reliability.checkpointer import SafeCheckpointer
 from reliability.random_state import RandomState
@@ -69,8 +69,8 @@ def test_the_file_needs_no_code_to_be_read(tmp_path):
 
 def pretend_to_be(monkeypatch, rank):
     """Makes this process one of several."""
-    monkeypatch.setattr(randomness, "is_distributed_initialized", lambda: True)
-    monkeypatch.setattr(randomness, "get_rank", lambda: rank)
+    monkeypatch.setattr(random_state, "is_distributed_initialized", lambda: True)
+    monkeypatch.setattr(random_state, "get_rank", lambda: rank)
 
 
 def test_each_process_has_its_own_state(tmp_path, monkeypatch):
@@ -94,7 +94,7 @@ def test_a_missing_state_is_said_and_nothing_changes(
     expected = draws()
     RandomState().load(path, end_of_epoch=False)
     pretend_to_be(monkeypatch, 1)
-    with caplog.at_level(logging.WARNING, "randomness"):
+    with caplog.at_level(logging.WARNING, "reliability.random_state"):
         RandomState().load(path, end_of_epoch=False)
     assert "random.ckpt.1 is missing" in caplog.text
     assert draws() == expected
