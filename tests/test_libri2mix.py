@@ -1,7 +1,6 @@
 """A trained model is tested on Libri2Mix by the documented command."""
 
 import itertools
-import shutil
 import subprocess
 import sys
 
@@ -9,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from checks import check_hparams
-from inference.cross_corpus import separator_for
 from options import supported_options
 from recipe import HPARAMS, ROOT, SAMPLES, SEPARATION, hparams_of
 from test_train import succeed
@@ -29,37 +26,6 @@ from speechbrain.utils.run_opts import RunOptions
 NAME = "test_libri2mix.yaml"
 MODEL = ROOT / "tests/samples/PolSESS_model"
 CORPUS = ROOT / "tests/samples/PolSESS_Libri2Mix"
-
-
-def changed_model(folder, old, new):
-    """The sample model with another line in its YAML."""
-    shutil.copytree(MODEL, folder)
-    path = folder / "hyperparams.yaml"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-    return folder
-
-
-def test_the_model_must_fit_the_corpus(tmp_path):
-    separator = separator_for(MODEL, "SB", 8000)
-    assert separator(torch.randn(1, 800)).shape == (1, 800, 2)
-    one = changed_model(tmp_path / "one", "task: SB", "task: ES")
-    with pytest.raises(ValueError, match="init_from: .*one: .* task SB.* ES"):
-        separator_for(one, "SB", 8000)
-    fast = changed_model(tmp_path / "fast", "8000", "16000")
-    with pytest.raises(ValueError, match="8000 Hz, found one for 16000 Hz"):
-        separator_for(fast, "SB", 8000)
-    with pytest.raises(ValueError, match="init_from: .*nothing: no such"):
-        separator_for(tmp_path / "nothing", "SB", 8000)
-    with pytest.raises(ValueError, match="task: expected SB, found EB"):
-        separator_for(MODEL, "EB", 8000)
-
-
-def test_without_a_model_the_configuration_has_an_error():
-    check_hparams(hparams_of(NAME, init_from=str(MODEL)), RunOptions())
-    with pytest.raises(ValueError, match="init_from: expected a trained model"):
-        check_hparams(hparams_of(NAME), RunOptions())
 
 
 def test_the_yaml_trains_nothing_whatever_the_command_says():

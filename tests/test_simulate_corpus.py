@@ -1,25 +1,37 @@
-"""What a corpus made from a user's own sources holds: files, sums, levels.
+"""A corpus made from a user's own sources: files, sums, levels, options.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
-import csv
-import pathlib
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 import soundfile
-from simulate.make_corpus import make_corpus
-from simulate.render import render_row, row_files
-from test_simulate_sources import write_sources
+from recipe import ROOT, SAMPLES
+from simulate.corpus import row_files
+from simulate.render import render_row
+from simulate.segments import MIN_SPEECH_DBFS, NEAR_SILENT_DBFS
+from simulate.sources import SimulationError
+from small_sources import (
+    RATE,
+    contents,
+    level_dbfs,
+    make,
+    pool_of,
+    read_table,
+    rewrite,
+    rows_of,
+    samples_of,
+    words,
+    write_sources,
+)
 
-RECIPE = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "PolSESS"
-SAMPLES = pathlib.Path(__file__).resolve().parent / "samples" / "PolSESS"
-SCRIPT = RECIPE / "simulate" / "make_corpus.py"
-COUNTS = {"n_train": 6, "n_val": 2, "n_test": 2}
-OPTIONS = {"seed": 3, "segment_seconds": 1.0, "n_jobs": 1}
+RECIPE = ROOT / "recipes/PolSESS"
+SCRIPT = RECIPE / "simulate/make_corpus.py"
 
 
 @pytest.fixture(scope="module")
@@ -30,63 +42,32 @@ def sources(tmp_path_factory):
 @pytest.fixture(scope="module")
 def corpus(sources, tmp_path_factory):
     root = tmp_path_factory.mktemp("made") / "Mini"
-    make_corpus(root, sources=sources, **COUNTS, **OPTIONS)
+    make(root, sources=sources)
     return root
 
 
-def rows_of(root, subset="train"):
-    path = root / subset / f"corpus_{root.name}_{subset}_final.csv"
-    with open(path, encoding="utf-8", newline="") as table:
-        return list(csv.DictReader(table))
-
-
-def samples_of(root, row):
-    return {
-        column: soundfile.read(root / row["subset"] / name, dtype="int16")[0]
-        for column, name in row_files(row).items()
-    }
-
-
-def contents(root):
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
-
-
-def times(root):
-    return {
-        str(path.relative_to(root)): path.stat().st_mtime_ns
-        for path in sorted(root.rglob("*.wav"))
-    }
-
-
-def command(root, sources, *more):
-    return [
-        *(sys.executable, str(SCRIPT), "--output_folder", str(root)),
-        *("--n_train", "60", "--n_val", "0", "--n_test", "0"),
-        *("--segment_seconds", "1", "--seed", "3", "--n_jobs", "1"),
-        *("--sources", str(sources), *more),
-    ]
-
-
-def rms(samples):
-    return np.sqrt(np.mean(np.square(samples.astype(np.float64))))
+def full_audit(corpus, save_folder):
+    """Findings of the documented audit, as rows of audit.csv."""
+    splits = {"train": "train", "val": "valid", "test": "test"}
+    splits = [splits[s] for s in splits if (corpus / s).is_dir()]
+    command = [sys.executable, RECIPE / "prepare_polsess.py"]
+    command += ["--data_folder", corpus, "--save_folder", save_folder]
+    command += ["--audit", "full", "--splits", *splits]
+    subprocess.run(command, check=True)
+    return read_table(save_folder / "audit.csv")
 
 
 def test_tree_holds_what_the_tables_name_and_nothing_else(corpus):
-    for subset, count in zip(("train", "val", "test"), COUNTS.values()):
+    for subset, count in (("train", 6), ("val", 2), ("test", 2)):
         rows = rows_of(corpus, subset)
         assert len(rows) == count
         named = {name for row in rows for name in row_files(row).values()}
         present = {
             str(path.relative_to(corpus / subset))
-            for path in (corpus / subset).rglob("*.wav")
+            for path in (corpus / subset).rglob("*")
+            if path.is_file()
         }
-        assert named == present
-        tables = [path.name for path in (corpus / subset).glob("*.*")]
-        assert tables == [f"corpus_Mini_{subset}_final.csv"]
+        assert present == named | {f"corpus_Mini_{subset}_final.csv"}
 
 
 def test_files_are_mono_pcm16_of_one_length(corpus):
@@ -96,15 +77,15 @@ def test_files_are_mono_pcm16_of_one_length(corpus):
         assert (header.frames, header.subtype) == (8000, "PCM_16")
 
 
-def test_mixture_is_the_integer_sum_of_its_files(corpus):
-    settings = set()
-    for row in rows_of(corpus):
-        samples = samples_of(corpus, row)
-        mixture = samples.pop("mixFile").astype(int)
-        settings.add(len(samples))
-        total = sum(samples.values(), np.zeros(8000, dtype=int))
-        assert np.array_equal(mixture, total)
-    assert settings == {4, 7}
+@pytest.mark.parametrize("subset", ["train", "val", "test"])
+def test_mixture_is_the_integer_sum_of_its_files(corpus, subset):
+    for root in (corpus, SAMPLES):
+        for row in rows_of(root, subset):
+            samples = samples_of(root, row)
+            mixture = samples.pop("mixFile").astype(int)
+            assert len(samples) == (7 if row["reverbForEvent"] else 4)
+            total = sum(part.astype(int) for part in samples.values())
+            assert np.array_equal(mixture, total)
 
 
 def test_levels_are_those_of_the_row(corpus):
@@ -112,48 +93,134 @@ def test_levels_are_those_of_the_row(corpus):
         samples = samples_of(corpus, row)
         first = samples["speaker1File"].astype(float)
         second = samples["speaker2File"].astype(float)
-        ssr_db = 20 * np.log10(rms(first) / rms(second))
+        ssr_db = level_dbfs(first) - level_dbfs(second)
         assert abs(ssr_db - int(row["SSR"])) < 0.1
-        scene_db = 20 * np.log10(
-            rms(samples["sceneFile"]) / rms(first + second)
-        )
+        scene_db = level_dbfs(samples["sceneFile"])
+        scene_db -= level_dbfs(first + second)
         assert abs(scene_db - float(row["sceneOffsetDB"])) < 0.1
 
 
 def test_reverberation_is_silent_before_its_pre_delay(corpus):
-    for row in rows_of(corpus):
-        if row["reverbForEvent"]:
-            wet = samples_of(corpus, row)["reverbForEvent"]
-            start = round(float(row["preDelayForEvent"]) * 8000)
-            assert not wet[:start].any() and wet[start:].any()
+    rows = [row for row in rows_of(corpus) if row["reverbForEvent"]]
+    assert rows
+    for row in rows:
+        wet = samples_of(corpus, row)["reverbForEvent"]
+        start = round(float(row["preDelayForEvent"]) * 8000)
+        assert not wet[:start].any() and wet[start:].any()
 
 
 def test_loud_row_keeps_its_ratios_and_its_sum(corpus, sources):
+    reader = pool_of(sources, segment_seconds=1.0).reader
     row = next(row for row in rows_of(corpus) if row["reverbForEvent"])
-    quiet = render_row(row, sources.parent, 8000, 1.0)
+    quiet = render_row(row, reader)
     row["sceneVolumeGain"] = 400 * float(row["sceneVolumeGain"])
-    loud = render_row(row, sources.parent, 8000, 1.0)
+    loud = render_row(row, reader)
     peak = max(np.abs(part.astype(int)).max() for part in loud.values())
     assert 32700 < peak <= round(0.999 * 32768) + 4
     mixture = loud.pop("mixFile").astype(int)
     assert np.array_equal(mixture, sum(p.astype(int) for p in loud.values()))
-    gains = [
-        rms(loud[column]) / rms(quiet[column])
+    gains_db = [
+        level_dbfs(loud[column]) - level_dbfs(quiet[column])
         for column in loud
         if column != "sceneFile"
     ]
-    assert max(gains) < 0.9 and np.ptp(gains) < 0.02 * max(gains)
+    assert max(gains_db) < -1 and np.ptp(gains_db) < 0.2
 
 
-def test_sample_corpus_is_small_complete_and_of_both_settings():
-    files = [path for path in SAMPLES.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 3e6
-    for subset in ("train", "val", "test"):
-        rows = rows_of(SAMPLES, subset)
-        assert [bool(row["reverbForEvent"]) for row in rows].count(True) == 2
-        assert len(rows) == 4
-        for row in rows:
-            samples = samples_of(SAMPLES, row)
-            mixture = samples.pop("mixFile")
-            total = sum(samples.values(), np.zeros(16000, dtype=int))
-            assert np.array_equal(mixture, total)
+def test_made_corpora_have_no_findings(sources, tmp_path):
+    root = tmp_path / "Mini"
+    make(root, 20, 5, 5, sources=sources)
+    assert full_audit(root, tmp_path / "made") == []
+    assert full_audit(SAMPLES, tmp_path / "samples") == []
+
+
+def test_softest_usable_speech_and_loudest_event_pass_the_audit(tmp_path):
+    sources = write_sources(tmp_path)
+    reader = pool_of(sources, segment_seconds=1.0).reader
+    for speaker in ("train_anna", "train_jan"):
+        # The first second is as loud as the others within 1 dB.
+        path = f"audio/train/{speaker}/1.wav"
+        level = level_dbfs(32768 * reader.read(path, 1, RATE))
+        gain = 10 ** ((MIN_SPEECH_DBFS + 0.5 - level) / 20)
+        rewrite(tmp_path, speaker, lambda signal: gain * signal)
+    noise = np.random.default_rng(0).uniform(-0.999, 0.999, (3 * RATE, 1))
+    noise = np.repeat(noise, 2, axis=1)
+    rewrite(tmp_path, "Keys_jangling", lambda signal: noise)
+    root = tmp_path / "Mini"
+    make(root, 40, 0, 0, sources=sources, indoor_ratio=1.0)
+    rows = rows_of(root)
+    assert 5 in {int(row["SSR"]) for row in rows}
+    levels = [
+        level_dbfs(samples_of(root, row)[column])
+        for row in rows
+        for column in ("speaker1File", "speaker2File")
+    ]
+    # The mixtures were limited: no speaker 2 is as loud as a segment.
+    assert NEAR_SILENT_DBFS < min(levels) < MIN_SPEECH_DBFS - 5
+    checks = {row["check"] for row in full_audit(root, tmp_path / "manifests")}
+    assert "near-silent speech" not in checks
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"seed": 4}, "seed: 3 there, 4 now"),
+        ({"sample_rate": 16000}, "sample_rate: 8000 there, 16000 now"),
+        ({"segment_seconds": 2.0}, "segment_seconds: 1.0 there, 2.0 now"),
+        ({"indoor_ratio": 0.9}, "indoor_ratio: 0.5 there, 0.9 now"),
+        ({"sources": None}, "built-in now"),
+    ],
+)
+def test_other_options_in_the_same_folder_are_refused(
+    corpus, sources, change, message
+):
+    before = contents(corpus)
+    with pytest.raises(SimulationError, match=message):
+        make(corpus, **{"sources": sources, **change})
+    assert contents(corpus) == before
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"n_train": -1}, "--n_train is -1"),
+        ({"n_train": 0, "n_val": 0, "n_test": 0}, "all 0"),
+        ({"seed": -2}, "--seed is -2"),
+        ({"segment_seconds": "nan"}, "expected 0.5 to 60"),
+        ({"indoor_ratio": 1.5}, "--indoor_ratio is 1.5, expected 0 to 1"),
+        ({"n_jobs": 0}, "--n_jobs is 0"),
+        ({"sources": "none.csv"}, "none.csv: no such file"),
+        ({"segment_seconds": 5.0}, "train: 0 speaker"),
+    ],
+)
+def test_refused_options_leave_no_folder(sources, tmp_path, change, message):
+    with pytest.raises(SimulationError, match=message):
+        make(tmp_path / "New", **{"sources": sources, **change})
+    assert not (tmp_path / "New").exists()
+
+
+def test_corpus_of_another_origin_is_not_touched(sources, tmp_path):
+    (tmp_path / "train" / "mix").mkdir(parents=True)
+    with pytest.raises(SimulationError, match="was not made by this command"):
+        make(tmp_path, sources=sources)
+    assert not contents(tmp_path)
+
+
+def test_module_call_at_16_khz(sources, tmp_path):
+    root = tmp_path / "Wide"
+    options = {"n_train": 2, "n_val": 0, "n_test": 0, "sources": sources}
+    command = [sys.executable, "-m", "simulate.make_corpus"]
+    command += words(root, sample_rate=16000, **options)
+    environment = {**os.environ, "PYTHONPATH": ""}
+    subprocess.run(command, check=True, cwd=RECIPE, env=environment)
+    for path in (root / "train").rglob("*.wav"):
+        header = soundfile.info(path)
+        assert (header.samplerate, header.frames) == (16000, 16000)
+
+
+def test_command_reports_an_error_without_a_traceback(corpus, sources):
+    command = [sys.executable, SCRIPT, *words(corpus, sources=sources, seed=9)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith("make_corpus: ")
+    assert "Traceback" not in result.stderr

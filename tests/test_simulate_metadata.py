@@ -8,24 +8,21 @@ import math
 
 import numpy as np
 import pytest
-import soundfile
 from simulate.acoustics import REVERB_RANGES
-from simulate.errors import CorpusError
 from simulate.metadata import METADATA_COLUMNS, draw_row
-from simulate.pool import SourcePool
-from simulate.sources import read_sources
-from test_simulate_sources import RATE, SECONDS, write_sources
+from simulate.segments import MIN_SPEECH_DBFS
+from simulate.sources import SimulationError
+from small_sources import RATE, SECONDS, pool_of, rewrite, write_sources
 
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sources")
-    return SourcePool(read_sources(write_sources(folder)), "train", folder, 2.0)
+    return pool_of(write_sources(tmp_path_factory.mktemp("sources")))
 
 
 @pytest.fixture(scope="module")
 def rows(pool):
-    return [draw_row(pool, index, 5, 8000, 0.5) for index in range(60)]
+    return [draw_row(pool, index, 5, 0.5) for index in range(60)]
 
 
 def test_columns_are_the_published_ones(rows):
@@ -34,9 +31,9 @@ def test_columns_are_the_published_ones(rows):
 
 
 def test_a_row_depends_on_seed_subset_and_index_only(pool, rows):
-    assert draw_row(pool, 17, 5, 8000, 0.5) == rows[17]
-    assert draw_row(pool, 17, 6, 8000, 0.5) != rows[17]
-    assert draw_row(pool, 18, 5, 8000, 0.5) != rows[17]
+    assert draw_row(pool, 17, 5, 0.5) == rows[17]
+    assert draw_row(pool, 17, 6, 0.5) != rows[17]
+    assert draw_row(pool, 18, 5, 0.5) != rows[17]
 
 
 def test_levels_and_settings(rows):
@@ -106,14 +103,15 @@ def test_file_names_tell_what_belongs_together(rows):
 
 @pytest.mark.parametrize("ratio, scene_class", [(0.0, "park"), (1.0, "office")])
 def test_indoor_ratio_at_its_ends(pool, ratio, scene_class):
-    drawn = {draw_row(pool, i, 0, 8000, ratio)["sceneClass"] for i in range(8)}
+    drawn = {draw_row(pool, i, 0, ratio)["sceneClass"] for i in range(8)}
     assert drawn == {scene_class}
 
 
-def test_scene_gain_gives_the_drawn_level(pool, rows):
+def test_a_row_is_the_same_at_both_sample_rates(tmp_path, rows):
     row = rows[0]
-    # Half the sample rate, the same levels but for what lies above 4 kHz.
-    other = draw_row(pool, 0, 5, 16000, 0.5)
+    wide_pool = pool_of(write_sources(tmp_path), sample_rate=16000)
+    # The levels differ by what lies above 4 kHz.
+    other = draw_row(wide_pool, 0, 5, 0.5)
     ratio = row["sceneVolumeGain"] / other["sceneVolumeGain"]
     assert abs(20 * math.log10(ratio)) < 1.0
     assert {k: v for k, v in other.items() if k != "sceneVolumeGain"} == {
@@ -121,24 +119,35 @@ def test_scene_gain_gives_the_drawn_level(pool, rows):
     }
 
 
-def half_silent(folder, subject, active_seconds):
-    """Rewrites a source so that only its beginning has sound."""
-    path = folder / f"audio/train/{subject}/1.wav"
-    signal, rate = soundfile.read(path)
-    signal[round(active_seconds * rate) :] = 0
-    soundfile.write(path, signal, rate, "PCM_16")
+def half_silent(active_seconds):
+    """Change of a signal that silences all but its beginning."""
+
+    def change(signal):
+        signal[round(active_seconds * RATE) :] = 0
+        return signal
+
+    return change
 
 
 def test_near_silent_speech_is_drawn_again(tmp_path):
     table = write_sources(tmp_path)
-    half_silent(tmp_path, "train_anna", 1.5)
-    pool = SourcePool(read_sources(table), "train", tmp_path, 2.0)
+    rewrite(tmp_path, "train_anna", half_silent(1.5))
+    pool = pool_of(table)
     for index in range(20):
-        row = draw_row(pool, index, 0, 8000, 0.5)
+        row = draw_row(pool, index, 0, 0.5)
         for name in ("speech1", "speech2"):
             if "anna" in row[f"{name}OryginalPath"]:
                 # At least half of the two seconds lie in the active part.
                 assert row[f"{name}Start"] <= 0.52 * RATE
+
+
+def draw_error(table):
+    """The message of the error in which the draw of 20 rows ends."""
+    pool = pool_of(table)
+    with pytest.raises(SimulationError) as caught:
+        for index in range(20):
+            draw_row(pool, index, 0, 0.5)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -147,13 +156,32 @@ def test_near_silent_speech_is_drawn_again(tmp_path):
 )
 def test_sources_without_sound_end_in_a_clear_error(tmp_path, subject, role):
     table = write_sources(tmp_path)
-    half_silent(tmp_path, subject, 0.0)
-    pool = SourcePool(read_sources(table), "train", tmp_path, 2.0)
-    with pytest.raises(CorpusError, match=f"100 {role} segments of 2 s"):
-        for index in range(20):
-            draw_row(pool, index, 0, 8000, 0.5)
+    rewrite(tmp_path, subject, half_silent(0.0))
+    assert f"train: 100 {role} segments of 2 s drawn" in draw_error(table)
 
 
-def test_seed_numbers_are_independent(pool):
-    first = [draw_row(pool, i, 0, 8000, 0.5)["sceneRandomDB"] for i in range(8)]
-    assert np.std(first) > 1
+def test_quiet_speech_ends_in_an_error_that_says_how_quiet(tmp_path):
+    table = write_sources(tmp_path)
+    for speaker in ("train_anna", "train_jan"):
+        rewrite(tmp_path, speaker, lambda signal: 0.01 * signal)
+    message = draw_error(table)
+    assert "100 speech segments of 2 s drawn, 100 of them too qu" in message
+    loudest_dbfs = float(message.split("loudest of all has ")[1].split()[0])
+    assert -70 < loudest_dbfs < -50
+    assert f"needed are {MIN_SPEECH_DBFS:g}" in message
+    assert "Amplify quiet recordings" in message
+
+
+def test_speech_without_activity_is_not_called_quiet(tmp_path):
+    table = write_sources(tmp_path)
+
+    def clicks(signal):
+        """Short clicks, loud but far apart."""
+        signal[:] = 0
+        signal[:: RATE // 4] = 0.9
+        clicks = np.convolve(signal[:, 0], np.ones(400))[: len(signal)]
+        return np.stack([clicks, clicks], 1)
+
+    for speaker in ("train_anna", "train_jan"):
+        rewrite(tmp_path, speaker, clicks)
+    assert "100 of them with speech in less than 50% of" in draw_error(table)

@@ -6,20 +6,15 @@ Authors
 
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
-from simulate.make_corpus import make_corpus
-from simulate.render import row_files
-from test_simulate_corpus import (
-    COUNTS,
-    OPTIONS,
-    command,
-    contents,
-    rows_of,
-    times,
-)
-from test_simulate_sources import write_sources
+from simulate.corpus import row_files
+from small_sources import contents, make, rows_of, times, words, write_sources
+from test_simulate_corpus import SCRIPT
+
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +25,7 @@ def sources(tmp_path_factory):
 @pytest.fixture(scope="module")
 def corpus(sources, tmp_path_factory):
     root = tmp_path_factory.mktemp("made") / "Mini"
-    make_corpus(root, sources=sources, **COUNTS, **OPTIONS)
+    make(root, sources=sources)
     return root
 
 
@@ -38,14 +33,14 @@ def test_same_bytes_with_two_jobs_and_prefix_property(
     corpus, sources, tmp_path
 ):
     root = tmp_path / "Mini"
-    make_corpus(root, 3, 2, 0, sources=sources, **{**OPTIONS, "n_jobs": 2})
+    make(root, 3, 2, 0, sources=sources, n_jobs=2)
     assert not (root / "test").exists()
     smaller, larger = contents(root), contents(corpus)
     table = "train/corpus_Mini_train_final.csv"
     assert larger[table].startswith(smaller.pop(table))
     assert all(larger[name] == value for name, value in smaller.items())
     before = times(root)
-    make_corpus(root, sources=sources, **COUNTS, **OPTIONS)
+    make(root, sources=sources)
     assert contents(root) == larger
     after = times(root)
     assert all(after[name] == value for name, value in before.items())
@@ -53,8 +48,8 @@ def test_same_bytes_with_two_jobs_and_prefix_property(
 
 def test_second_call_and_smaller_call_change_nothing(corpus, sources, capsys):
     before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
-    make_corpus(corpus, sources=sources, **COUNTS, **OPTIONS)
-    make_corpus(corpus, 2, 2, 0, sources=sources, **OPTIONS)
+    make(corpus, sources=sources)
+    make(corpus, 2, 2, 0, sources=sources)
     assert "has 6 mixtures, more than the 2 asked" in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
     assert before == after
@@ -62,7 +57,7 @@ def test_second_call_and_smaller_call_change_nothing(corpus, sources, capsys):
 
 def test_deleted_files_are_made_again_and_no_others(sources, tmp_path):
     root = tmp_path / "Mini"
-    make_corpus(root, sources=sources, **COUNTS, **OPTIONS)
+    make(root, sources=sources)
     complete, before = contents(root), times(root)
     rows = rows_of(root)
     deleted = {
@@ -71,10 +66,15 @@ def test_deleted_files_are_made_again_and_no_others(sources, tmp_path):
     }
     for name in deleted:
         (root / name).unlink()
-    make_corpus(root, sources=sources, **COUNTS, **OPTIONS)
+    make(root, sources=sources)
     assert contents(root) == complete
     after = times(root)
     assert {name for name in after if after[name] != before[name]} == deleted
+
+
+def command(root, sources):
+    options = {"n_train": 60, "n_val": 0, "n_test": 0, "sources": sources}
+    return [sys.executable, SCRIPT, *words(root, **options)]
 
 
 def wait_for(process, condition):
@@ -90,40 +90,37 @@ def wait_for(process, condition):
 def test_killed_in_both_stages_it_goes_on_and_redoes_nothing(sources, tmp_path):
     root = tmp_path / "Mini"
     table = root / "train" / "corpus_Mini_train_rows.csv"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command(root, sources), **quiet)
+    process = subprocess.Popen(command(root, sources), **QUIET)
     wait_for(process, lambda: table.exists() and table.stat().st_size > 3000)
     drawn = table.read_bytes()
     with open(table, "ab") as half_a_line:
         half_a_line.write(b"train,audio/tr")
-    process = subprocess.Popen(command(root, sources), **quiet)
+    process = subprocess.Popen(command(root, sources), **QUIET)
     mixtures = root / "train" / "mix"
     wait_for(process, lambda: len(list(mixtures.glob("*.wav"))) > 5)
     assert table.read_bytes().startswith(drawn)
     assert not list(root.rglob("*_final.csv"))
     before = times(root)
-    subprocess.run(command(root, sources), check=True, **quiet)
+    subprocess.run(command(root, sources), check=True, **QUIET)
     after = times(root)
     assert len(rows_of(root)) == 60
     assert all(after[name] == value for name, value in before.items())
     assert not list(root.rglob("*.partial")) and not table.exists()
     other = tmp_path / "other" / "Mini"
-    options = {**OPTIONS, "n_jobs": 2}
-    make_corpus(other, 60, 0, 0, sources=sources, **options)
+    make(other, 60, 0, 0, sources=sources, n_jobs=2)
     assert contents(other) == contents(root)
 
 
 def test_fewer_mixtures_than_when_it_was_killed(sources, tmp_path):
     root, whole = tmp_path / "Mini", tmp_path / "whole" / "Mini"
-    make_corpus(whole, 60, 0, 0, sources=sources, **OPTIONS)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command(root, sources), **quiet)
+    make(whole, 60, 0, 0, sources=sources)
+    process = subprocess.Popen(command(root, sources), **QUIET)
     # At least one of the mixtures that are not asked for later is finished.
     late = root / "train" / "mix" / rows_of(whole)[30]["mixFile"]
     wait_for(process, late.exists)
     before = times(root)
     assert len(before) > 8 * 4
-    make_corpus(root, 20, 0, 0, sources=sources, **OPTIONS)
+    make(root, 20, 0, 0, sources=sources)
     assert rows_of(root) == rows_of(whole)[:20]
     assert not list((root / "train").glob("*_rows.csv"))
     after = times(root)
@@ -134,7 +131,7 @@ def test_fewer_mixtures_than_when_it_was_killed(sources, tmp_path):
         for name in row_files(row).values()
     }
     assert named <= set(after) == named | set(before)
-    make_corpus(root, 60, 0, 0, sources=sources, **OPTIONS)
+    make(root, 60, 0, 0, sources=sources)
     assert contents(root) == contents(whole)
     extended = times(root)
     assert all(extended[name] == value for name, value in after.items())

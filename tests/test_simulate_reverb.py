@@ -12,15 +12,17 @@ from simulate.reverb import (
     OUTPUT_TAPS,
     plate_response,
     reverberate,
-    scaled_delay,
 )
 
 
 def looped_response(n, rate, high_cut, diffusion, decay, damping):
     """The same plate, one sample after the other with delay lines."""
 
+    def samples(reference):
+        return round(reference * rate / 29761)
+
     def line(reference):
-        return np.zeros(scaled_delay(reference, rate) + 1)
+        return np.zeros(samples(reference) + 1)
 
     def at(buffer, time, delay):
         return buffer[(time - delay) % len(buffer)]
@@ -56,8 +58,9 @@ def looped_response(n, rate, high_cut, diffusion, decay, damping):
             allpass[t % len(allpass)] = inner
             last[t % len(last)] = second * inner + delayed
         output[t] = 0.3 * sum(
-            sign * at(branches[b][place + 1], t, scaled_delay(tap, rate))
-            for sign, b, place, tap in OUTPUT_TAPS
+            np.sign(tap) * at(branches[b][place + 1], t, samples(abs(tap)))
+            for (b, place), taps in OUTPUT_TAPS.items()
+            for tap in taps
         )
     return output
 

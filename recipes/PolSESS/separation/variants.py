@@ -63,7 +63,7 @@ def check_variants(name, variants):
     variants : list of str
         The variants.
     """
-    if not isinstance(variants, list) or not variants:
+    if not isinstance(variants, (list, tuple)) or not variants:
         raise ValueError(
             f"{name}: expected a list out of {', '.join(VARIANTS)}, found "
             f"{variants!r}"

@@ -1,7 +1,6 @@
-"""Simulation of PolSESS corpora: sources, metadata, rendering.
+"""Simulate corpora in the layout of PolSESS: sources, metadata, rendering.
 
-Start it with `python -m simulate.make_corpus` from recipes/PolSESS, or with
-`python recipes/PolSESS/simulate/make_corpus.py` from anywhere.
+Run `python simulate/make_corpus.py --help` in recipes/PolSESS.
 
 Authors
  * The PolSESS recipe team 2026

@@ -1,12 +1,8 @@
-"""What the published generator knows about scenes, rooms, events and levels.
+"""Tables of the published generator: scenes, rooms, events and levels.
 
-Three tables of the PolSESS generator in the form this recipe uses: which of
-the 24 scene classes lie indoors, which event classes may sound in a scene
-(event_scenes.csv, one row per event class), and from which ranges the
-reverberation of an indoor scene is drawn; and the ranges of the levels.
-
-Reference: M. Klec, K. Szklanny, A. Wieczorkowska, "A Solution for Developing
-Corpora for Polish Speech Enhancement in Complex Acoustic Environments", 2024.
+The 24 scene classes, indoors or outdoors; the scenes in which an event class
+may occur (event_scenes.csv, one row per event class); the ranges from which
+the reverberation of an indoor scene and the levels are drawn.
 
 Authors
  * The PolSESS recipe team 2026
@@ -78,11 +74,6 @@ def event_scenes():
     -------
     table : dict
         Event class (str) -> frozenset of scene classes (str).
-
-    Example
-    -------
-    >>> sorted(event_scenes()["Doorbell"])
-    ['h', 'home', 'l', 'library', 'm', 'office']
     """
     path = pathlib.Path(__file__).parent / "event_scenes.csv"
     with open(path, encoding="utf-8", newline="") as table:
@@ -90,24 +81,3 @@ def event_scenes():
             row["event_class"]: frozenset(row["scene_classes"].split())
             for row in csv.DictReader(table)
         }
-
-
-def setting_of(scene_class):
-    """Tells whether a scene class lies indoors or outdoors.
-
-    Arguments
-    ---------
-    scene_class : str
-        One of SCENE_CLASSES.
-
-    Returns
-    -------
-    setting : str
-        "indoor" or "outdoor".
-
-    Example
-    -------
-    >>> setting_of("tram"), setting_of("beach")
-    ('indoor', 'outdoor')
-    """
-    return "indoor" if scene_class in _ROOMS else "outdoor"

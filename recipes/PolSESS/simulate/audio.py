@@ -1,15 +1,14 @@
-"""Reading, resampling and writing of the audio files of a corpus.
+"""Audio files of a corpus: reading, resampling, writing.
 
-soundfile is used directly: the workers of the simulation then start without
-loading torch, and integer samples reach the files unchanged.
+soundfile is used directly, so that workers start without loading torch and
+integer samples reach the files unchanged.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
-import math
+import contextlib
 import os
-import pathlib
 
 import numpy as np
 import soundfile
@@ -19,46 +18,17 @@ FULL_SCALE = 32768  # of 16-bit PCM
 PEAK_LIMIT = 0.999  # of the published generator, for sources and mixtures
 
 
-def resample(signal, from_rate, to_rate):
-    """Resamples a signal with a polyphase filter.
-
-    Arguments
-    ---------
-    signal : numpy.ndarray
-        Samples, shape [time].
-    from_rate : int
-        Sample rate of the signal in Hz.
-    to_rate : int
-        Sample rate of the result in Hz.
-
-    Returns
-    -------
-    resampled : numpy.ndarray
-        Samples, shape [ceil(time * to_rate / from_rate)].
-
-    Example
-    -------
-    >>> resample(np.ones(441), 44100, 8000).shape
-    (80,)
-    """
-    if from_rate == to_rate:
-        return signal
-    divisor = math.gcd(from_rate, to_rate)
-    return resample_poly(signal, to_rate // divisor, from_rate // divisor)
-
-
 def read_mono(path, start=1, end=None):
     """Reads a recording, or samples start to end of it, as mono.
 
     Arguments
     ---------
-    path : str or pathlib.Path
+    path : pathlib.Path
         A file that libsndfile reads.
     start : int
-        First sample, counted from 1 as MATLAB does and the metadata of
-        PolSESS record it.
-    end : int
-        Last sample, included; None reads to the end.
+        First sample, counted from 1 as in MATLAB and the metadata.
+    end : int, optional
+        Last sample, included; the last of the file if None.
 
     Returns
     -------
@@ -73,33 +43,48 @@ def read_mono(path, start=1, end=None):
     return signal.mean(axis=1), sample_rate
 
 
-def read_segment(path, start, end, sample_rate, segment_seconds):
-    """Reads a segment as a component of a mixture: mono, resampled, limited.
+class SegmentReader:
+    """Reads segments of recordings as components of mixtures.
 
     Arguments
     ---------
-    path : str or pathlib.Path
-        The source recording.
-    start : int
-        First sample in the recording, counted from 1.
-    end : int
-        Last sample in the recording, included.
+    folder : pathlib.Path
+        Folder from which relative paths start.
     sample_rate : int
         Sample rate of the corpus in Hz.
     segment_seconds : float
-        Length of the result in seconds.
-
-    Returns
-    -------
-    segment : numpy.ndarray
-        Samples within +-PEAK_LIMIT, shape [segment_seconds * sample_rate].
+        Length of the mixtures in seconds.
     """
-    signal, from_rate = read_mono(path, start, end)
-    signal = resample(signal, from_rate, sample_rate)
-    n_samples = round(segment_seconds * sample_rate)
-    # Rounding can make a resampled segment a sample longer or shorter.
-    signal = np.pad(signal[:n_samples], (0, max(0, n_samples - len(signal))))
-    return np.clip(signal, -PEAK_LIMIT, PEAK_LIMIT)
+
+    def __init__(self, folder, sample_rate, segment_seconds):
+        self.folder = folder
+        self.sample_rate = sample_rate
+        self.segment_seconds = segment_seconds
+
+    def read(self, path, start, end):
+        """Reads a segment: mono, resampled, limited.
+
+        Arguments
+        ---------
+        path : str
+            Path of the recording, as in the sources table.
+        start : int
+            First sample of the recording, counted from 1.
+        end : int
+            Last sample of the recording, included.
+
+        Returns
+        -------
+        segment : numpy.ndarray
+            Samples within +-PEAK_LIMIT, shape [segment_seconds * sample_rate].
+        """
+        signal, from_rate = read_mono(self.folder / path, start, end)
+        signal = resample_poly(signal, self.sample_rate, from_rate)
+        n_samples = round(self.segment_seconds * self.sample_rate)
+        # Rounding can make a resampled segment a sample longer or shorter.
+        n_missing = max(0, n_samples - len(signal))
+        signal = np.pad(signal[:n_samples], (0, n_missing))
+        return np.clip(signal, -PEAK_LIMIT, PEAK_LIMIT)
 
 
 def rms(signal):
@@ -123,43 +108,40 @@ def rms(signal):
     return float(np.sqrt(np.mean(np.square(signal))))
 
 
+@contextlib.contextmanager
+def replacing(path):
+    """Lets a file appear only when it is complete.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Final path; an older file is replaced.
+
+    Yields
+    ------
+    partial : pathlib.Path
+        Hidden path to write to, ending in ".partial". It is renamed at the
+        end, or left behind by an error or a kill.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    yield partial
+    os.replace(partial, path)
+
+
 def write_pcm16(path, samples, sample_rate):
     """Writes 16-bit samples as a WAV file that appears only when complete.
 
     Arguments
     ---------
-    path : str or pathlib.Path
-        Where the file is to appear; an older one is replaced.
+    path : pathlib.Path
+        File to write; an older one is replaced.
     samples : numpy.ndarray
         dtype int16, shape [time].
     sample_rate : int
         In Hz.
     """
     assert samples.dtype == np.int16, samples.dtype
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    soundfile.write(
-        str(partial), samples, sample_rate, subtype="PCM_16", format="WAV"
-    )
-    os.replace(partial, path)
-
-
-def to_pcm16(signal):
-    """Rounds a signal to 16-bit integers.
-
-    Arguments
-    ---------
-    signal : numpy.ndarray
-        Samples in [-1, 1), shape [time].
-
-    Returns
-    -------
-    samples : numpy.ndarray
-        dtype int16, shape [time].
-
-    Example
-    -------
-    >>> to_pcm16(np.array([0.5, -1.0])).tolist()
-    [16384, -32768]
-    """
-    return np.rint(signal * FULL_SCALE).astype(np.int16)
+    with replacing(path) as partial:
+        soundfile.write(
+            str(partial), samples, sample_rate, subtype="PCM_16", format="WAV"
+        )

@@ -1,12 +1,12 @@
 """Makes a corpus in the layout of PolSESS, from built-in or own sources.
 
-> python -m simulate.make_corpus --output_folder PolSESS --n_train 400
+> python simulate/make_corpus.py --output_folder PolSESS --n_train 400
 
-The corpus is <output_folder>; its last name is the corpus's name. Without
---sources, Polish speech, scenes and events are synthesised first, into
-<output_folder>/sources. Started again with the same options, an interrupted
-command goes on where it was, and with larger numbers it extends the corpus:
-the same seed gives the same files, whatever the number of jobs.
+The last name of <output_folder> is the name of the corpus. Without --sources,
+Polish speech, scenes and events are synthesised into <output_folder>/sources.
+Started again with the same options, an interrupted command goes on where it
+was, and with larger numbers it extends the corpus: the same seed gives the
+same files, whatever the number of jobs.
 
 Authors
  * The PolSESS recipe team 2026
@@ -15,149 +15,102 @@ Authors
 import argparse
 import hashlib
 import json
-import os
 import pathlib
 import sys
 
 if not __package__:
-    # Called as a script: modules are found from recipes/PolSESS, as with -m.
+    # Run as a script: import from recipes/PolSESS, as with -m.
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 import joblib
 
 from simulate.acoustics import SUBSETS
+from simulate.audio import replacing
 from simulate.builtin import make_sources
 from simulate.corpus import SubsetBuilder
-from simulate.engine import find_engine
-from simulate.errors import CorpusError
-from simulate.pool import SourcePool
-from simulate.sources import SourcesError, read_sources
-from simulate.speech import read_voices
+from simulate.sources import SimulationError, read_pools
+from simulate.speech import find_engine
 
 SAMPLE_RATES = (8000, 16000)
 SEGMENT_RANGE_SECONDS = (0.5, 60)
 
 
-def make_corpus(
-    output_folder,
-    n_train=400,
-    n_val=40,
-    n_test=80,
-    seed=0,
-    sample_rate=8000,
-    segment_seconds=4.0,
-    indoor_ratio=0.5,
-    n_jobs=-1,
-    sources=None,
-):
+def make_corpus(arguments):
     """Makes, completes or extends a corpus.
 
-    Raises CorpusError, a ValueError, for an option out of its range, a folder
-    that holds another corpus, a sources table that cannot be used, sources
-    without a usable segment, and when no speech engine works.
+    Raises SimulationError, a ValueError, for an option out of its range, a
+    folder that holds another corpus, a sources table that cannot be used,
+    sources without a usable segment, and a missing speech engine.
 
     Arguments
     ---------
-    output_folder : str or pathlib.Path
-        Root of the corpus; its last name is the name of the corpus.
-    n_train : int
-        Number of training mixtures; 0 leaves the subset out.
-    n_val : int
-        Number of validation mixtures.
-    n_test : int
-        Number of test mixtures.
-    seed : int
-        At least 0.
-    sample_rate : int
-        8000 or 16000 Hz.
-    segment_seconds : float
-        Length of a mixture in seconds.
-    indoor_ratio : float
-        Probability of an indoor mixture, in [0, 1].
-    n_jobs : int
-        Number of processes; -1 uses all cores.
-    sources : str or pathlib.Path, optional
-        A sources table; the built-in sources are made if None.
+    arguments : argparse.Namespace
+        Options of the command line, as parse_arguments returns them.
     """
-    root = pathlib.Path(output_folder).resolve()
-    counts = dict(zip(SUBSETS, (n_train, n_val, n_test)))
+    _check_ranges(arguments)
+    root = pathlib.Path(arguments.output_folder).resolve()
+    table = arguments.sources
     options = {
         "name": root.name,
-        "seed": seed,
-        "sample_rate": sample_rate,
-        "segment_seconds": float(segment_seconds),
-        "indoor_ratio": float(indoor_ratio),
-        "sources": "built-in" if sources is None else _digest(sources),
+        "seed": arguments.seed,
+        "sample_rate": arguments.sample_rate,
+        "segment_seconds": arguments.segment_seconds,
+        "indoor_ratio": arguments.indoor_ratio,
+        "sources": _digest(table) if table else "built-in",
     }
-    _check_ranges(counts, options, n_jobs)
     _check_same_corpus(root, options)
-    n_jobs = joblib.effective_n_jobs(n_jobs)
+    n_jobs = joblib.effective_n_jobs(arguments.n_jobs)
     builders = [
         SubsetBuilder(root, subset, count, options, n_jobs)
-        for subset, count in counts.items()
+        for subset, count in _counts(arguments).items()
     ]
     builders = [builder for builder in builders if not builder.is_complete()]
     if builders:
-        table = pathlib.Path(sources or _builtin_sources(root, options, n_jobs))
-        pools = _source_pools(table.resolve(), builders, options)
+        table = pathlib.Path(table or _builtin_sources(root, options, n_jobs))
+        subsets = [builder.subset for builder in builders]
+        pools = read_pools(table.resolve(), subsets, options)
         _record_options(root, options)
         for builder, pool in zip(builders, pools):
             builder.build(pool)
     print(f"{root}: complete")
 
 
-def _source_pools(table, builders, options):
-    """Reads the sources and arranges those of each subset to be built."""
-    recordings = read_sources(table)
-    segment_seconds = options["segment_seconds"]
-    pools = [
-        SourcePool(recordings, builder.subset, table.parent, segment_seconds)
-        for builder in builders
-    ]
-    problems = [
-        problem
-        for pool in pools
-        for problem in pool.problems(options["indoor_ratio"])
-    ]
-    if problems:
-        raise SourcesError(table, problems)
-    return pools
+def _counts(arguments):
+    """Number of mixtures asked for in each subset."""
+    return {subset: getattr(arguments, f"n_{subset}") for subset in SUBSETS}
 
 
 def _digest(table):
-    """Hash of a sources table, or an error if there is none."""
+    """SHA-256 of a sources table."""
     if not pathlib.Path(table).is_file():
-        raise SourcesError(table, ["no such file; pass --sources TABLE.csv"])
+        raise SimulationError(
+            f"{table}: no such file; pass --sources TABLE.csv"
+        )
     return hashlib.sha256(pathlib.Path(table).read_bytes()).hexdigest()
 
 
-def _check_ranges(counts, options, n_jobs):
-    """Raises CorpusError with every option that is out of range."""
+def _check_ranges(arguments):
+    """Raises SimulationError with every option that is out of range."""
+    shortest, longest = SEGMENT_RANGE_SECONDS
+    seconds, ratio = arguments.segment_seconds, arguments.indoor_ratio
+    counts = _counts(arguments)
+    valid = {f"n_{name}": (n >= 0, "at least 0") for name, n in counts.items()}
+    valid["seed"] = (arguments.seed >= 0, "at least 0")
+    valid["segment_seconds"] = (
+        shortest <= seconds <= longest,
+        f"{shortest} to {longest}",
+    )
+    valid["indoor_ratio"] = (0 <= ratio <= 1, "0 to 1")
+    valid["n_jobs"] = (arguments.n_jobs != 0, "at least 1, or -1 for all")
     problems = [
-        f"--n_{subset} is {count}, expected at least 0"
-        for subset, count in counts.items()
-        if count < 0
+        f"--{name} is {getattr(arguments, name)}, expected {expected}"
+        for name, (is_valid, expected) in valid.items()
+        if not is_valid
     ]
     if not any(counts.values()):
         problems.append("--n_train, --n_val and --n_test are all 0")
-    shortest, longest = SEGMENT_RANGE_SECONDS
-    seconds, rate = options["segment_seconds"], options["sample_rate"]
-    for name, valid, expected in (
-        ("seed", options["seed"] >= 0, "at least 0"),
-        ("sample_rate", rate in SAMPLE_RATES, "8000 or 16000"),
-        (
-            "segment_seconds",
-            shortest <= seconds <= longest,
-            f"{shortest} to {longest}",
-        ),
-        ("indoor_ratio", 0 <= options["indoor_ratio"] <= 1, "0 to 1"),
-    ):
-        if not valid:
-            problems.append(f"--{name} is {options[name]}, expected {expected}")
-    if n_jobs == 0:
-        problems.append("--n_jobs is 0, expected at least 1, or -1 for all")
     if problems:
-        raise CorpusError("; ".join(problems))
+        raise SimulationError("; ".join(problems))
 
 
 def _check_same_corpus(root, options):
@@ -166,9 +119,9 @@ def _check_same_corpus(root, options):
     if not record.exists():
         others = [subset for subset in SUBSETS if (root / subset).exists()]
         if others or (root.exists() and not root.is_dir()):
-            raise CorpusError(
-                f"{root} was not made by this command (it has no corpus.json, "
-                "but files of its own). Use another --output_folder."
+            raise SimulationError(
+                f"{root} was not made by this command: it exists, but has no "
+                "corpus.json. Use another --output_folder."
             )
         return
     recorded = json.loads(record.read_text(encoding="utf-8"))
@@ -178,7 +131,7 @@ def _check_same_corpus(root, options):
         if name in recorded and recorded[name] != value
     ]
     if different:
-        raise CorpusError(
+        raise SimulationError(
             f"{root} holds a corpus made with other options:\n  "
             + "\n  ".join(different)
             + "\nUse the same options or another --output_folder."
@@ -186,14 +139,13 @@ def _check_same_corpus(root, options):
 
 
 def _builtin_sources(root, options, n_jobs):
-    """Makes the built-in sources if they are not there; returns their table."""
+    """Makes the built-in sources if they are missing; returns their table."""
     table = root / "sources" / "sources.csv"
     if not table.exists():
-        engine = find_engine(read_voices())
-        options["engine"] = engine.version
+        options["engine"] = find_engine()
         _check_same_corpus(root, options)
         _record_options(root, options)
-        make_sources(table.parent, engine, options["segment_seconds"], n_jobs)
+        make_sources(table.parent, options["segment_seconds"], n_jobs)
     return table
 
 
@@ -203,13 +155,24 @@ def _record_options(root, options):
     if record.exists():
         return
     root.mkdir(parents=True, exist_ok=True)
-    partial = root / "corpus.json.partial"
-    partial.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, record)
+    with replacing(record) as partial:
+        text = json.dumps(options, indent=2) + "\n"
+        partial.write_text(text, encoding="utf-8")
 
 
-def main():
-    """Reads the command line and makes the corpus."""
+def parse_arguments(words=None):
+    """Reads the command line.
+
+    Arguments
+    ---------
+    words : list of str, optional
+        Words of the command line; those of the process if None.
+
+    Returns
+    -------
+    arguments : argparse.Namespace
+        The options.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -219,18 +182,17 @@ def main():
     add("--n_train", type=int, default=400, help="training mixtures")
     add("--n_val", type=int, default=40, help="validation mixtures")
     add("--n_test", type=int, default=80, help="test mixtures")
-    add("--seed", type=int, default=0, help="of all randomness")
+    add("--seed", type=int, default=0, help="seed of all draws")
     add("--sample_rate", type=int, default=8000, choices=SAMPLE_RATES)
     add("--segment_seconds", type=float, default=4.0, help="mixture length")
     add("--indoor_ratio", type=float, default=0.5, help="share of indoor rows")
     add("--n_jobs", type=int, default=-1, help="processes, -1: all cores")
     add("--sources", help="a sources table (CSV); built-in if not given")
-    options = vars(parser.parse_args())
-    try:
-        make_corpus(**options)
-    except CorpusError as error:
-        sys.exit(f"make_corpus: {error}")
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        make_corpus(parse_arguments())
+    except SimulationError as error:
+        sys.exit(f"make_corpus: {error}")

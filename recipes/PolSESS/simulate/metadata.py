@@ -1,12 +1,12 @@
-"""Stage 1: draws the rows of a corpus, with all the randomness there is.
+"""Stage 1: draws the rows of a corpus, which holds all randomness.
 
 Row `index` of a subset is a pure function of the sources, the options and
 (seed, subset, index): rows can be drawn in any order and in parallel, and a
 smaller corpus is the beginning of a larger one. The procedure is that of the
-published generator, except that the two speakers always differ, that speech
-segments are checked for speech and its level, and that clipping leads to a common gain in
-stage 2 instead of a new draw. Starts and ends count the samples of the source
-recording from 1, as in MATLAB.
+published generator with three differences: the two speakers always differ,
+speech segments are checked for speech and its level, and clipping leads to a
+common gain in stage 2 instead of a new draw. Starts and ends count the samples
+of the source recording from 1, as in MATLAB.
 
 Authors
  * The PolSESS recipe team 2026
@@ -23,7 +23,7 @@ from simulate.acoustics import (
     SUBSETS,
 )
 from simulate.audio import rms
-from simulate.segments import choice, draw_segment
+from simulate.segments import draw_segment
 
 METADATA_COLUMNS = tuple(
     """
@@ -37,25 +37,23 @@ METADATA_COLUMNS = tuple(
     """.split()
 )
 
-NAME_CHARACTERS = tuple("abcdefghijklmnopqrstuvwxyz0123456789")
+NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 NAME_LENGTH = 16
 
 
-def draw_row(pool, index, seed, sample_rate, indoor_ratio):
+def draw_row(pool, index, seed, indoor_ratio):
     """Draws one mixture of a subset.
 
-    Raises CorpusError when the sources hold no usable segment.
+    Raises SimulationError when the sources hold no usable segment.
 
     Arguments
     ---------
     pool : SourcePool
-        The recordings of the subset.
+        Recordings of the subset.
     index : int
         Number of the row in its subset, from 0.
     seed : int
-        Of the corpus, at least 0.
-    sample_rate : int
-        Of the corpus, in Hz: levels are measured at this rate.
+        Seed of the corpus, at least 0.
     indoor_ratio : float
         Probability of an indoor scene.
 
@@ -66,28 +64,24 @@ def draw_row(pool, index, seed, sample_rate, indoor_ratio):
         columns of an outdoor row.
     """
     rng = np.random.default_rng([seed, SUBSETS.index(pool.subset), index])
-    draw = functools.partial(draw_segment, rng, pool, sample_rate)
+    draw = functools.partial(draw_segment, rng, pool)
     setting = "indoor" if rng.random() < indoor_ratio else "outdoor"
 
-    first = draw(pool.speech, is_speech=True)
-    codes = pool.speaker_codes
-    others = np.flatnonzero(codes != codes[first.position])
-    second = draw(pool.speech, is_speech=True, positions=others)
-    scene = draw(pool.scenes[setting], is_speech=False)
+    first = draw(pool.speech)
+    speaker = first.recording.speaker
+    second = draw([r for r in pool.speech if r.speaker != speaker])
+    scene = draw(pool.scenes[setting])
     scene_class = scene.recording.labels[0]
-    event_class = choice(rng, pool.event_classes[scene_class])
-    event = draw(pool.events[event_class], is_speech=False)
+    event_classes = pool.event_classes[scene_class]
+    event_class = event_classes[rng.integers(len(event_classes))]
+    event = draw(pool.events[event_class])
 
     row = dict.fromkeys(METADATA_COLUMNS)
     row["subset"] = pool.subset
     row["SSR"] = int(rng.integers(SSR_RANGE_DB[0], SSR_RANGE_DB[1] + 1))
     row["sceneClass"], row["eventClass"] = scene_class, event_class
-    for name, part in (
-        ("speech1", first),
-        ("speech2", second),
-        ("scene", scene),
-        ("event", event),
-    ):
+    names = ("speech1", "speech2", "scene", "event")
+    for name, part in zip(names, (first, second, scene, event)):
         row[f"{name}OryginalPath"] = part.recording.path
         row[f"{name}Start"], row[f"{name}End"] = part.start, part.end
     _draw_scene_level(rng, row, first.signal, second.signal, scene.signal)
@@ -154,14 +148,14 @@ def _draw_names(rng, row):
     speaker_1, speaker_2, scene, event, reverb = (
         "".join(NAME_CHARACTERS[letter] for letter in word) for word in letters
     )
+    row["speaker1File"] = f"{speaker_1}.wav"
+    row["speaker2File"] = f"{speaker_2}.wav"
+    row["sceneFile"] = f"{scene}.wav"
+    row["eventFile"] = f"{event}.wav"
     stems = [speaker_1, speaker_2, scene, event]
     if row["preDelay1"] is not None:
         stems.append(reverb)
         row["reverbForSpeaker1"] = f"sp1_{reverb}.wav"
         row["reverbForSpeaker2"] = f"sp2_{reverb}.wav"
         row["reverbForEvent"] = f"ev_{reverb}.wav"
-    row["speaker1File"] = f"{speaker_1}.wav"
-    row["speaker2File"] = f"{speaker_2}.wav"
-    row["sceneFile"] = f"{scene}.wav"
-    row["eventFile"] = f"{event}.wav"
     row["mixFile"] = "-".join(stems) + ".wav"

@@ -4,89 +4,59 @@ A rendered row is a pure function of its metadata and its four recordings.
 Speaker 2 is scaled to the row's SSR, the scene by its gain, and indoors both
 speakers and the event get wet-only reverberation. Where a component or the
 mixture would exceed +-0.999 of full scale, one common gain scales all files
-of the row: their ratios stay, and the mixture stays the sum of its files.
-(The published generator limits the sum of the speakers instead, but stores
-them unlimited, so that subtracting them leaves a residue.) The mixture is
-summed from the rounded components and equals that sum to the last bit.
+of the row, which keeps their ratios. (The published generator limits the sum
+of the speakers, but stores them unlimited, so that subtracting them leaves a
+residue.) The mixture is the exact sum of the rounded components.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
-import pathlib
-
 import numpy as np
 
-from simulate.audio import PEAK_LIMIT, read_segment, to_pcm16, write_pcm16
+from simulate.audio import FULL_SCALE, PEAK_LIMIT, write_pcm16
 from simulate.metadata import second_speaker_gain
 from simulate.reverb import plate_response, reverberate
 
-# Column of the metadata that names a file -> its folder. The mixture comes
-# last: it is written when its components are there.
-FILE_FOLDERS = {
-    "speaker1File": "clean",
-    "speaker2File": "clean",
-    "sceneFile": "scene",
-    "eventFile": "event",
-    "reverbForSpeaker1": "sp1_reverb",
-    "reverbForSpeaker2": "sp2_reverb",
-    "reverbForEvent": "ev_reverb",
-    "mixFile": "mix",
-}
 
-
-def row_files(row):
-    """Lists the files of a row.
+def render_missing(row, files, reader):
+    """Renders a row and writes those of its files that do not exist yet.
 
     Arguments
     ---------
     row : dict
         One row of the metadata.
-
-    Returns
-    -------
     files : dict
-        Column -> path below the subset's folder, the mixture last.
-
-    Example
-    -------
-    >>> files = row_files({"speaker1File": "a.wav", "mixFile": "m.wav"})
-    >>> list(files.values())
-    ['clean/a.wav', 'mix/m.wav']
+        Column -> path (pathlib.Path) of its file, in an existing folder.
+    reader : SegmentReader
+        Reads the recordings of the row.
     """
-    return {
-        column: f"{folder}/{row[column]}"
-        for column, folder in FILE_FOLDERS.items()
-        if row.get(column)
-    }
+    signals = render_row(row, reader)
+    for column, path in files.items():
+        if not path.exists():
+            write_pcm16(path, signals[column], reader.sample_rate)
 
 
-def render_row(row, sources_folder, sample_rate, segment_seconds):
+def render_row(row, reader):
     """Renders the components and the mixture of one row.
 
     Arguments
     ---------
     row : dict
         One row of the metadata, as drawn or as read back from its CSV.
-    sources_folder : str or pathlib.Path
-        Where the row's relative source paths start.
-    sample_rate : int
-        Of the corpus, in Hz.
-    segment_seconds : float
-        Length of the mixture in seconds.
+    reader : SegmentReader
+        Reads the recordings of the row.
 
     Returns
     -------
     signals : dict
-        Column of the file's name -> int16 samples, shape [time].
+        Column of a file's name -> int16 samples, shape [time].
     """
     speaker_1, speaker_2, scene, event = (
-        read_segment(
-            pathlib.Path(sources_folder) / row[f"{name}OryginalPath"],
+        reader.read(
+            row[f"{name}OryginalPath"],
             int(row[f"{name}Start"]),
             int(row[f"{name}End"]),
-            sample_rate,
-            segment_seconds,
         )
         for name in ("speech1", "speech2", "scene", "event")
     )
@@ -98,7 +68,8 @@ def render_row(row, sources_folder, sample_rate, segment_seconds):
         "eventFile": event,
     }
     if row["reverbForSpeaker1"]:
-        components.update(_reverberation(row, components, sample_rate))
+        wet = _reverberation(row, components, reader.sample_rate)
+        components.update(wet)
     return _mix(components)
 
 
@@ -125,41 +96,17 @@ def _reverberation(row, components, sample_rate):
 
 
 def _mix(components):
-    """Rounds the components after the clip check and adds their sum."""
+    """Limits and rounds the components, and adds their sum."""
     mixture = sum(components.values())
     peak = max(
         np.abs(signal).max() for signal in (mixture, *components.values())
     )
-    gain = min(1.0, PEAK_LIMIT / peak)
+    scale = FULL_SCALE * min(1.0, PEAK_LIMIT / peak)
     signals = {
-        column: to_pcm16(gain * signal) for column, signal in components.items()
+        column: np.rint(scale * signal).astype(np.int16)
+        for column, signal in components.items()
     }
     # 0.999 of full scale leaves room for seven roundings of half a step.
     total = np.sum(list(signals.values()), axis=0, dtype=np.int32)
     signals["mixFile"] = total.astype(np.int16)
     return signals
-
-
-def render_missing(
-    row, subset_folder, sources_folder, sample_rate, segment_seconds
-):
-    """Renders a row and writes those of its files that are not there yet.
-
-    Arguments
-    ---------
-    row : dict
-        One row of the metadata.
-    subset_folder : str or pathlib.Path
-        The subset's folder of the corpus, its component folders present.
-    sources_folder : str or pathlib.Path
-        Where the row's relative source paths start.
-    sample_rate : int
-        Of the corpus, in Hz.
-    segment_seconds : float
-        Length of the mixture in seconds.
-    """
-    signals = render_row(row, sources_folder, sample_rate, segment_seconds)
-    for column, name in row_files(row).items():
-        path = pathlib.Path(subset_folder) / name
-        if not path.exists():
-            write_pcm16(path, signals[column], sample_rate)

@@ -4,13 +4,13 @@ The published generator makes its reverberation with MATLAB's `reverberator`,
 the plate of J. Dattorro, "Effect Design, Part 1: Reverberator and Other
 Filters", J. Audio Eng. Soc. 45(9), 1997: a pre-delay, a one-pole low-pass
 (high cut), four allpass diffusers, and a tank of two branches that feed each
-other, from which seven taps a side are summed. MATLAB's decay factor counts
-backwards: the tank's gain is 1 - decay, so that 0.99 is a car and 0.3 a hall.
+other, with seven output taps a side. A larger decay factor of MATLAB is a
+shorter tail: the gain of the tank is 1 - decay, 0.99 is a car, 0.3 a hall.
 
 The slow modulation of two tank delays is left out. The plate is then linear
-and time-invariant, so its impulse response follows in closed form from the
-transfer functions of its parts, and one response serves both speakers and
-the event of a mixture, which differ in their pre-delay only.
+and time-invariant: its impulse response follows in closed form from the
+transfer functions of its parts. The speakers and the event of a mixture share
+one response, as they differ in their pre-delay only.
 
 Authors
  * The PolSESS recipe team 2026
@@ -27,50 +27,19 @@ INPUT_DIFFUSERS = (142, 107, 379, 277)
 BRANCH_DELAYS = ((672, 4453, 1800, 3720), (908, 4217, 2656, 3163))
 DECAY_DIFFUSION = 0.7
 OUTPUT_GAIN = 0.6
-# Taps as (sign, branch, line, delay); line 0 is the first delay, 1 the second
-# allpass, 2 the second delay of a branch. The left output, then the right.
-OUTPUT_TAPS = (
-    (1, 1, 0, 266),
-    (1, 1, 0, 2974),
-    (-1, 1, 1, 1913),
-    (1, 1, 2, 1996),
-    (-1, 0, 0, 1990),
-    (-1, 0, 1, 187),
-    (-1, 0, 2, 1066),
-    (1, 0, 0, 353),
-    (1, 0, 0, 3627),
-    (-1, 0, 1, 1228),
-    (1, 0, 2, 2673),
-    (-1, 1, 0, 2111),
-    (-1, 1, 1, 335),
-    (-1, 1, 2, 121),
-)
-# The grid lies outside the unit circle, where the response has decayed by
-# this factor at the grid's length: what wraps around is 120 dB down.
+# (branch, line) -> taps of both outputs, negative where they are subtracted.
+# Lines: 0 first delay, 1 second allpass, 2 second delay of a branch.
+OUTPUT_TAPS = {
+    (0, 0): (-1990, 353, 3627),
+    (0, 1): (-187, -1228),
+    (0, 2): (-1066, 2673),
+    (1, 0): (266, 2974, -2111),
+    (1, 1): (-1913, -335),
+    (1, 2): (1996, -121),
+}
+# The transfer function is sampled outside the unit circle, where the response
+# has decayed by this factor at the end of the grid: aliases are 120 dB down.
 _WRAP_GUARD = 1e6
-
-
-def scaled_delay(reference_samples, sample_rate):
-    """Converts one of Dattorro's delays to another sample rate.
-
-    Arguments
-    ---------
-    reference_samples : int
-        Delay in samples at REFERENCE_RATE.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    samples : int
-        Delay in samples at sample_rate, at least 1.
-
-    Example
-    -------
-    >>> scaled_delay(4453, 8000)
-    1197
-    """
-    return max(1, round(reference_samples * sample_rate / REFERENCE_RATE))
 
 
 def plate_response(n_samples, sample_rate, high_cut, diffusion, decay, damping):
@@ -108,8 +77,9 @@ def plate_response(n_samples, sample_rate, high_cut, diffusion, decay, damping):
     log_step = -growth - 2j * np.pi * np.arange(n_grid // 2 + 1) / n_grid
 
     def delay(reference_samples):
-        """z to the power of minus the delay."""
-        return np.exp(log_step * scaled_delay(reference_samples, sample_rate))
+        """Transfer function of a delay given at REFERENCE_RATE."""
+        samples = round(reference_samples * sample_rate / REFERENCE_RATE)
+        return np.exp(log_step * max(1, samples))
 
     spectrum = _input_filters(
         delay, np.exp(log_step), sample_rate, high_cut, diffusion
@@ -119,7 +89,7 @@ def plate_response(n_samples, sample_rate, high_cut, diffusion, decay, damping):
 
 
 def _input_filters(delay, step, sample_rate, high_cut, diffusion):
-    """Low-pass and diffusers in front of the tank, on the grid."""
+    """Transfer function of the low-pass and the diffusers before the tank."""
     transfer = np.ones_like(step)
     if high_cut < sample_rate / 2:
         pole = np.exp(-2 * np.pi * high_cut / sample_rate)
@@ -131,7 +101,7 @@ def _input_filters(delay, step, sample_rate, high_cut, diffusion):
 
 
 def _tank(delay, step, gain, damping):
-    """Transfer function of the tank from its input to the mean output."""
+    """Transfer function of the tank, mean of left and right output."""
     low_pass = (1 - damping) / (1 - damping * step)
     second_diffusion = np.clip(gain + 0.15, 0.25, 0.5)
     through, lines = [], []
@@ -148,8 +118,9 @@ def _tank(delay, step, gain, damping):
     loop = 1 - through[0] * through[1]
     inputs = ((1 + through[1]) / loop, (1 + through[0]) / loop)
     output = sum(
-        sign * inputs[branch] * lines[branch][line] * delay(length)
-        for sign, branch, line, length in OUTPUT_TAPS
+        np.sign(tap) * inputs[branch] * lines[branch][line] * delay(abs(tap))
+        for (branch, line), taps in OUTPUT_TAPS.items()
+        for tap in taps
     )
     return 0.5 * OUTPUT_GAIN * output
 
@@ -162,9 +133,9 @@ def reverberate(signal, response, pre_delay_samples):
     signal : numpy.ndarray
         Dry samples, shape [time].
     response : numpy.ndarray
-        Impulse response as plate_response returns it.
+        Impulse response from plate_response.
     pre_delay_samples : int
-        Silence before the response begins.
+        Silence before the response.
 
     Returns
     -------
@@ -176,9 +147,8 @@ def reverberate(signal, response, pre_delay_samples):
     >>> reverberate(np.array([1.0, 0, 0, 0]), np.array([2.0, 1.0]), 1).round(9)
     array([0., 2., 1., 0.])
     """
-    n_samples = len(signal)
-    wet = np.zeros(n_samples)
-    n_wet = max(0, n_samples - pre_delay_samples)
-    if n_wet:
-        wet[n_samples - n_wet :] = fftconvolve(signal[:n_wet], response)[:n_wet]
+    wet = np.zeros(len(signal))
+    n_wet = len(signal) - pre_delay_samples
+    if n_wet > 0:
+        wet[-n_wet:] = fftconvolve(signal[:n_wet], response)[:n_wet]
     return wet

@@ -1,182 +1,165 @@
-"""Building blocks of procedural sounds: noise, drifting gains, joining.
+"""Procedural scenes and events: coloured noise with a slow gain, and grains.
 
-Functions that make sound take a random generator first and return float
-samples at SAMPLE_RATE.
+sounds.csv has one row per layer of a class. Its columns:
+
+kind       noise, or grains at random times: tone (harmonic) or burst (noise)
+level_db   level of the layer against the others of its class
+low_hz, high_hz  band of the noise; range of the fundamental of a tone
+tilt_db    slope of the spectrum in dB per octave
+rate       values of the slow gain, or grains, per second
+spread_db  standard deviation of the gain, or of the levels of the grains
+seconds    mean length of a grain
+attack     share of a grain before its maximum
+partials   number of harmonics of a tone
+glide      frequency at the end of a tone over that at its start
+
+The event classes are labels of ESC-50 and FSD50K.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
+import csv
+import functools
+import pathlib
+
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+from scipy.interpolate import PchipInterpolator
 
-SAMPLE_RATE = 16000
-DRIFT_STEP = 64  # samples from one value of a drifting gain to the next
+from simulate.audio import rms
 
-
-def unit_rms(signal):
-    """Scales a signal to unit root mean square.
-
-    Arguments
-    ---------
-    signal : numpy.ndarray
-        Any shape.
-
-    Returns
-    -------
-    scaled : numpy.ndarray
-        Silence stays silence.
-
-    Example
-    -------
-    >>> unit_rms(np.array([3.0, -3.0])).round(6)
-    array([ 1., -1.])
-    """
-    return signal / (np.sqrt(np.mean(np.square(signal))) + 1e-12)
+SAMPLE_RATE = 16000  # Hz
+# Role -> mean RMS of its recordings, standard deviation in dB, peak range.
+LEVELS = {
+    "envScene": (0.05, 0.0, (0.0, 0.9)),
+    "events": (0.02, 3.0, (0.1, 0.5)),
+}
+LAYER_SPREAD_DB = 2.0  # of a layer's level over the recordings of a class
+PERIOD_POINTS = 4096
 
 
-def unit_peak(signal):
-    """Scales a signal to unit peak.
-
-    Arguments
-    ---------
-    signal : numpy.ndarray
-        Any shape.
+@functools.lru_cache(maxsize=None)
+def read_sounds():
+    """Reads the layers of each class from sounds.csv.
 
     Returns
     -------
-    scaled : numpy.ndarray
-        Silence stays silence.
-
-    Example
-    -------
-    >>> unit_peak(np.array([3.0, -3.0])).round(6)
-    array([ 1., -1.])
+    sounds : dict
+        Role -> class -> list of layers; a layer maps columns to values.
     """
-    return signal / (np.abs(signal).max() + 1e-12)
+    sounds = {role: {} for role in LEVELS}
+    path = pathlib.Path(__file__).with_name("sounds.csv")
+    with open(path, encoding="utf-8", newline="") as table:
+        for row in csv.DictReader(table):
+            layers = sounds[row.pop("role")].setdefault(row.pop("class"), [])
+            kind = row.pop("kind")
+            numbers = {name: float(text or 0) for name, text in row.items()}
+            layers.append({"kind": kind, **numbers})
+    return sounds
 
 
-def noise(rng, n, tilt_db=-3.0, low=20.0, high=8000.0):
-    """Coloured noise in a band.
+def make_sound(rng, role, label, duration_seconds, segment_seconds):
+    """Makes a recording of a scene or of a repeated event.
 
     Arguments
     ---------
     rng : numpy.random.Generator
-        Source of the noise.
-    n : int
-        Length in samples.
-    tilt_db : float
-        Slope in dB per octave: 0 white, -3 pink, -6 brown.
-    low : float
-        Lower edge in Hz, 12 dB per octave.
-    high : float
-        Upper edge in Hz, 12 dB per octave.
+        Source of all differences between the recordings of a class.
+    role : str
+        "envScene" or "events".
+    label : str
+        Class of the scene or event, as in sounds.csv.
+    duration_seconds : float
+        Length of the recording.
+    segment_seconds : float
+        Length of a mixture. Events pause for at most 0.4 of it, so that every
+        segment contains sound.
 
     Returns
     -------
     signal : numpy.ndarray
-        Unit RMS, shape [n].
+        Samples at SAMPLE_RATE with the level and peak of LEVELS, shape [time].
 
     Example
     -------
-    >>> noise(np.random.default_rng(0), 16000).shape
-    (16000,)
+    >>> rng = np.random.default_rng(0)
+    >>> make_sound(rng, "envScene", "beach", 0.5, 0.5).shape
+    (8000,)
     """
-    n_grid = next_fast_len(n, real=True)
-    spectrum = rfft(rng.standard_normal(n_grid))
+    n_samples = round(duration_seconds * SAMPLE_RATE)
+    longest_pause = 0.4 * segment_seconds if role == "events" else np.inf
+    signal = np.zeros(n_samples)
+    for layer in read_sounds()[role][label]:
+        if layer["kind"] == "noise":
+            sound = _noise(rng, n_samples, layer)
+            sound *= _slow_gain(rng, n_samples, layer)
+        else:
+            sound = _grains(rng, n_samples, layer, longest_pause)
+        level_db = layer["level_db"] + LAYER_SPREAD_DB * rng.standard_normal()
+        signal += 10 ** (level_db / 20) / rms(sound) * sound
+    level, spread_db, peak_range = LEVELS[role]
+    level *= 10 ** (spread_db / 20 * rng.standard_normal())
+    signal *= level / rms(signal)
+    peak = np.abs(signal).max()
+    return signal * np.clip(peak, *peak_range) / peak
+
+
+def _noise(rng, n_samples, layer):
+    """Noise with a tilt, in a band with edges of 12 dB per octave."""
+    n_grid = next_fast_len(n_samples, real=True)
     frequency = np.maximum(rfftfreq(n_grid, 1 / SAMPLE_RATE), 1.0)
-    shape = (frequency / 1000) ** (tilt_db / 6.02)
-    shape /= np.sqrt(1 + (low / frequency) ** 4)
-    shape /= np.sqrt(1 + (frequency / high) ** 4)
-    return unit_rms(irfft(spectrum * shape, n_grid)[:n])
+    gain = (frequency / 1000) ** (layer["tilt_db"] / 6.02)
+    gain /= np.sqrt(1 + (layer["low_hz"] / frequency) ** 4)
+    gain /= np.sqrt(1 + (frequency / layer["high_hz"]) ** 4)
+    spectrum = rfft(rng.standard_normal(n_grid)) * gain
+    return irfft(spectrum, n_grid)[:n_samples]
 
 
-def drift(rng, n, rate, depth_db):
-    """Gain that wanders slowly and smoothly.
-
-    Arguments
-    ---------
-    rng : numpy.random.Generator
-        Source of the wandering.
-    n : int
-        Length in samples.
-    rate : float
-        Independent values per second.
-    depth_db : float
-        Standard deviation in dB.
-
-    Returns
-    -------
-    gain : numpy.ndarray
-        Factors around 1, shape [n].
-
-    Example
-    -------
-    >>> drift(np.random.default_rng(0), 4, rate=1.0, depth_db=0.0)
-    array([1., 1., 1., 1.])
-    """
-    # Raised cosine between random values, on a coarse grid that is then
-    # interpolated: no step is heard, and it costs little.
-    knots = rng.standard_normal(int(n / SAMPLE_RATE * rate) + 3)
-    place = np.linspace(0, len(knots) - 2, n // DRIFT_STEP + 2)
-    left = np.minimum(place.astype(int), len(knots) - 2)
-    blend = 0.5 - 0.5 * np.cos(np.pi * (place - left))
-    level = knots[left] * (1 - blend) + knots[left + 1] * blend
-    gain = 10 ** (depth_db / 20 * level)
-    return np.interp(np.arange(n), DRIFT_STEP * np.arange(len(gain)), gain)
+def _slow_gain(rng, n_samples, layer):
+    """Gain that passes smoothly through random values."""
+    step = SAMPLE_RATE / layer["rate"]
+    levels_db = layer["spread_db"] * rng.standard_normal(
+        int(n_samples / step) + 3
+    )
+    curve = PchipInterpolator(np.arange(len(levels_db)), levels_db)
+    return 10 ** (curve(np.arange(n_samples) / step) / 20)
 
 
-def add_at(signal, start, grain):
-    """Adds a grain to a signal in place, cut at the signal's end.
-
-    Arguments
-    ---------
-    signal : numpy.ndarray
-        Changed in place, shape [time].
-    start : int
-        Sample at which the grain begins.
-    grain : numpy.ndarray
-        Shape [time of the grain].
-
-    Example
-    -------
-    >>> signal = np.zeros(3)
-    >>> add_at(signal, 1, np.ones(5))
-    >>> signal
-    array([0., 1., 1.])
-    """
-    space = max(0, len(signal) - start)
-    signal[start : start + len(grain)] += grain[:space]
+def _grains(rng, n_samples, layer, longest_pause):
+    """Grains at random times; longest_pause is in seconds."""
+    make_grain = {"tone": _tone, "burst": _noise}[layer["kind"]]
+    interval = SAMPLE_RATE / layer["rate"]
+    pause = longest_pause * SAMPLE_RATE
+    signal = np.zeros(n_samples)
+    start = rng.uniform(0, min(interval, pause, n_samples))
+    while start < n_samples:
+        seconds = layer["seconds"] * rng.uniform(0.7, 1.3)
+        n_grain = round(seconds * SAMPLE_RATE)
+        grain = make_grain(rng, n_grain, layer) * _envelope(n_grain, layer)
+        grain *= 10 ** (layer["spread_db"] / 20 * rng.standard_normal())
+        place = signal[int(start) : int(start) + n_grain]
+        place += (grain / np.abs(grain).max())[: len(place)]
+        start += min(interval * rng.uniform(0.3, 1.7), n_grain + pause)
+    return signal
 
 
-def series(grains, gap):
-    """Joins grains one after the other.
+def _tone(rng, n_samples, layer):
+    """Gliding harmonic tone, read from a table of one period."""
+    pitch = rng.uniform(layer["low_hz"], layer["high_hz"])
+    pitch = pitch * np.geomspace(1, layer["glide"], n_samples)
+    numbers = np.arange(1, int(layer["partials"]) + 1)
+    numbers = numbers[numbers * pitch.max() < 0.45 * SAMPLE_RATE]
+    phases = np.exp(2j * np.pi * rng.random(len(numbers)))
+    spectrum = np.zeros(PERIOD_POINTS // 2 + 1, dtype=complex)
+    spectrum[numbers] = numbers ** (layer["tilt_db"] / 6.02) * phases
+    place = np.cumsum(pitch) / SAMPLE_RATE % 1 * PERIOD_POINTS
+    return irfft(spectrum)[place.astype(int)]
 
-    Arguments
-    ---------
-    grains : list of numpy.ndarray
-        Each of shape [time of the grain].
-    gap : float
-        Time between a grain's end and the next one's start in seconds;
-        negative if they overlap.
 
-    Returns
-    -------
-    grain : numpy.ndarray
-        Unit peak.
-
-    Example
-    -------
-    >>> series([np.ones(1), np.ones(2)], gap=1 / SAMPLE_RATE)
-    array([1., 0., 1., 1.])
-    """
-    step = round(gap * SAMPLE_RATE)
-    starts, place = [], 0
-    for grain in grains:
-        starts.append(max(0, place))
-        place = max(0, place) + len(grain) + step
-    total = max(start + len(g) for start, g in zip(starts, grains))
-    joined = np.zeros(total)
-    for start, grain in zip(starts, grains):
-        add_at(joined, start, grain)
-    return unit_peak(joined)
+def _envelope(n_samples, layer):
+    """Linear rise to the maximum of a grain, then a quadratic fall."""
+    place = (np.arange(n_samples) + 0.5) / n_samples
+    rise = np.minimum(1, place / layer["attack"])
+    fall = np.minimum(1, (1 - place) / (1 - layer["attack"]))
+    return rise * fall**2

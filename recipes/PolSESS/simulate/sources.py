@@ -1,12 +1,11 @@
-"""The sources table: which recordings a corpus is made of.
+"""The sources table: recordings from which a corpus is made.
 
 One row per recording, in CSV with the columns of COLUMNS: `subset` (train,
 val or test), `filePath` (absolute, or relative to the table's folder), `role`
 (speech, envScene or events), `source` (name of the collection), `class` (of a
 scene: one of the 24; of an event: one label, or several separated by commas),
 `sampleRate` (Hz), `duration` (s), `channels`, and `speaker` (speech only).
-Any collection listed in such a table can take the place of the built-in
-sources. The whole table is checked at once, before anything is drawn.
+The whole table is checked at once, before anything is drawn.
 
 Authors
  * The PolSESS recipe team 2026
@@ -14,70 +13,48 @@ Authors
 
 import collections
 import csv
-import pathlib
 
 import soundfile
 from tqdm import tqdm
 
-from simulate.acoustics import SCENE_CLASSES, SUBSETS
-from simulate.errors import CorpusError
+from simulate.acoustics import (
+    INDOOR_SCENES,
+    SCENE_CLASSES,
+    SUBSETS,
+    event_scenes,
+)
+from simulate.audio import SegmentReader
 
-COLUMNS = (
-    "subset",
-    "filePath",
-    "role",
-    "source",
-    "class",
-    "sampleRate",
-    "duration",
-    "channels",
-    "speaker",
+COLUMNS = tuple(
+    "subset filePath role source class sampleRate duration channels "
+    "speaker".split()
 )
 ROLES = ("speech", "envScene", "events")
-
-# Published tables round durations; more than this is another recording.
+# Published tables round durations; a larger difference is another recording.
 DURATION_TOLERANCE_SECONDS = 0.05
+SHOWN_PROBLEMS = 20
 
+# One row: `line` of the table, `path` as written, `labels` the tuple of its
+# classes, `frames` the length of the file in samples.
 Recording = collections.namedtuple(
     "Recording", "line subset path role labels sample_rate frames speaker"
 )
-Recording.__doc__ = """One row of the table, its header checked.
-
-`line` is the row's line in the table, `path` the filePath as written,
-`labels` the tuple of its classes, `frames` its real length in samples.
-"""
 
 
-class SourcesError(CorpusError):
-    """A sources table that cannot be used, with all that is wrong with it.
-
-    Arguments
-    ---------
-    table : str or pathlib.Path
-        The table.
-    problems : list of str
-        One line each; the message shows the first 20.
-    """
-
-    def __init__(self, table, problems):
-        shown = "\n".join(f"  {problem}" for problem in problems[:20])
-        more = len(problems) - 20
-        if more > 0:
-            shown += f"\n  ... and {more} more"
-        super().__init__(f"{table}: {len(problems)} problem(s)\n{shown}")
-        self.problems = problems
+class SimulationError(ValueError):
+    """A corpus cannot be made as asked; the message says what to change."""
 
 
 def read_sources(table):
-    """Reads a sources table and checks every row of it against its file.
+    """Reads a sources table and checks every row against its file.
 
-    Raises SourcesError, naming all rows at fault, when a column or a file is
-    missing, a value is unknown or contradicts the file's header, a speech
+    Raises SimulationError, naming all rows at fault, when a column or a file
+    is missing, a value is unknown or contradicts the file's header, a speech
     recording has no speaker, or a recording or a speaker is in two subsets.
 
     Arguments
     ---------
-    table : str or pathlib.Path
+    table : pathlib.Path
         The CSV file.
 
     Returns
@@ -85,118 +62,94 @@ def read_sources(table):
     recordings : list of Recording
         In the order of the table.
     """
-    table = pathlib.Path(table)
-    rows = _read_rows(table)
     recordings, problems = [], []
-    for line, row in tqdm(rows, desc="checking sources", leave=False):
+    for line, row in tqdm(_read_rows(table), "checking sources", leave=False):
         found = _check_values(row)
         if not found:
             recording, found = _check_file(line, row, table.parent)
             recordings.append(recording)
-        problems += [
-            f"line {line} ({row['filePath']}): {text}" for text in found
-        ]
+        problems += [f"line {line} ({row['filePath']}): {t}" for t in found]
     problems += _check_splits(recordings, table.parent)
-    if problems:
-        raise SourcesError(table, problems)
+    _raise_problems(table, problems)
     return recordings
+
+
+def _raise_problems(table, problems):
+    """Raises SimulationError with the first problems, if there are any."""
+    lines = [f"{table}: {len(problems)} problem(s)"]
+    lines += [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(f"  ... and {len(problems) - SHOWN_PROBLEMS} more")
+    if problems:
+        raise SimulationError("\n".join(lines))
 
 
 def _read_rows(table):
     """The table's rows as (line number, dict of stripped values)."""
     if not table.is_file():
-        raise SourcesError(table, ["no such file; pass --sources TABLE.csv"])
+        _raise_problems(table, ["no such file; pass --sources TABLE.csv"])
     with open(table, encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines)
-        missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
+        names = reader.fieldnames or ["no header"]
+        missing = [column for column in COLUMNS if column not in names]
         if missing:
-            raise SourcesError(
-                table,
-                [
-                    f"missing column(s) {', '.join(missing)}; found "
-                    f"{', '.join(reader.fieldnames or ['no header'])}"
-                ],
-            )
+            problem = f"missing column(s) {', '.join(missing)}"
+            problem += f"; found {', '.join(names)}"
+            _raise_problems(table, [problem])
         rows = [
             (reader.line_num, {c: (row[c] or "").strip() for c in COLUMNS})
             for row in reader
         ]
     if not rows:
-        raise SourcesError(table, ["has a header, but no rows"])
+        _raise_problems(table, ["has a header, but no rows"])
     return rows
 
 
 def _check_values(row):
     """Problems of one row that need no file."""
     problems = []
-    if row["subset"] not in SUBSETS:
-        problems.append(
-            f"subset {row['subset']!r}, expected one of {', '.join(SUBSETS)}"
-        )
-    if row["role"] not in ROLES:
-        problems.append(
-            f"role {row['role']!r}, expected one of {', '.join(ROLES)}"
-        )
+    known = [("subset", SUBSETS), ("role", ROLES)]
+    if row["role"] == "envScene":
+        known.append(("class", SCENE_CLASSES))
+    for column, names in known:
+        if row[column] not in names:
+            problems.append(
+                f"{column} {row[column]!r}, expected one of {', '.join(names)}"
+            )
     if row["role"] == "speech" and not row["speaker"]:
         problems.append("speech without a speaker: fill the column speaker")
-    if row["role"] == "envScene" and row["class"] not in SCENE_CLASSES:
-        problems.append(
-            f"scene class {row['class']!r}, expected one of "
-            f"{', '.join(SCENE_CLASSES)}"
-        )
     if row["role"] == "events" and not row["class"]:
-        problems.append("event without a class")
-    for column in ("sampleRate", "duration", "channels"):
-        try:
-            positive = float(row[column]) > 0
-        except ValueError:
-            positive = False
-        if not positive:
-            problems.append(
-                f"{column} {row[column]!r}, expected a positive number"
-            )
+        problems.append("event without a class: fill the column class")
     return problems
 
 
 def _check_file(line, row, folder):
     """The row as a Recording, and where its file's header contradicts it."""
     path = folder / row["filePath"]
+    labels = tuple(label.strip() for label in row["class"].split(","))
+    values = line, row["subset"], row["filePath"], row["role"], labels
     try:
         header = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError):
         state = "unreadable audio" if path.is_file() else "no such file"
-        return _recording(line, row, 0, 0), [f"{state}: {path}"]
+        return Recording(*values, 0, 0, row["speaker"]), [f"{state}: {path}"]
     problems = []
-    for column, real in (
-        ("sampleRate", header.samplerate),
-        ("channels", header.channels),
+    for column, real, tolerance in (
+        ("sampleRate", header.samplerate, 0),
+        ("channels", header.channels, 0),
+        ("duration", header.duration, DURATION_TOLERANCE_SECONDS),
     ):
-        if float(row[column]) != real:
+        try:
+            agrees = abs(float(row[column]) - real) <= tolerance
+        except ValueError:
+            agrees = False
+        if not agrees:
             problems.append(
-                f"{column}: the table says {row[column]}, the file {real}"
+                f"{column}: the table says {row[column] or 'nothing'}, the "
+                f"file {real:g}"
             )
-    difference = abs(float(row["duration"]) - header.duration)
-    if difference > DURATION_TOLERANCE_SECONDS:
-        problems.append(
-            f"duration: the table says {row['duration']} s, the file "
-            f"{header.duration:.3f} s"
-        )
-    return _recording(line, row, header.samplerate, header.frames), problems
-
-
-def _recording(line, row, sample_rate, frames):
-    """Builds a Recording from a row and its file's header."""
-    labels = tuple(label.strip() for label in row["class"].split(","))
-    return Recording(
-        line,
-        row["subset"],
-        row["filePath"],
-        row["role"],
-        labels,
-        sample_rate,
-        frames,
-        row["speaker"],
-    )
+    audio = header.samplerate, header.frames
+    return Recording(*values, *audio, row["speaker"]), problems
 
 
 def _check_splits(recordings, folder):
@@ -222,3 +175,104 @@ def _check_splits(recordings, folder):
                 f"{first.line}; a speaker belongs to one subset"
             )
     return problems
+
+
+def read_pools(table, subsets, options):
+    """Reads a sources table; returns the recordings of each subset.
+
+    Raises SimulationError as read_sources does, and when a subset has too few
+    speakers, scenes or events to draw mixtures from it.
+
+    Arguments
+    ---------
+    table : pathlib.Path
+        The CSV file.
+    subsets : list of str
+        Some of "train", "val" and "test".
+    options : dict
+        sample_rate (Hz), segment_seconds and indoor_ratio of the corpus.
+
+    Returns
+    -------
+    pools : list of SourcePool
+        One for each subset.
+    """
+    recordings = read_sources(table)
+    reader = SegmentReader(
+        table.parent, options["sample_rate"], options["segment_seconds"]
+    )
+    pools = [SourcePool(recordings, subset, reader) for subset in subsets]
+    ratio = options["indoor_ratio"]
+    problems = [p for pool in pools for p in pool.problems(ratio)]
+    _raise_problems(table, problems)
+    return pools
+
+
+class SourcePool:
+    """The recordings of one subset that are long enough for a segment.
+
+    Arguments
+    ---------
+    recordings : list of Recording
+        Recordings of all subsets, as read_sources returns them.
+    subset : str
+        "train", "val" or "test".
+    reader : SegmentReader
+        Reads the segments; shorter recordings are left out.
+    """
+
+    def __init__(self, recordings, subset, reader):
+        self.subset = subset
+        self.reader = reader
+        self.speech = []
+        self.scenes = {"indoor": [], "outdoor": []}
+        self.events = {}
+        for recording in recordings:
+            n_segment = round(reader.segment_seconds * recording.sample_rate)
+            if recording.subset != subset or recording.frames < n_segment:
+                continue
+            if recording.role == "speech":
+                self.speech.append(recording)
+            elif recording.role == "envScene":
+                indoors = recording.labels[0] in INDOOR_SCENES
+                setting = "indoor" if indoors else "outdoor"
+                self.scenes[setting].append(recording)
+            else:
+                for label in recording.labels:
+                    self.events.setdefault(label, []).append(recording)
+        # Scene class -> compatible event classes that have a recording.
+        self.event_classes = {
+            scene.labels[0]: sorted(
+                label
+                for label in self.events
+                if scene.labels[0] in event_scenes().get(label, ())
+            )
+            for scene in self.scenes["indoor"] + self.scenes["outdoor"]
+        }
+
+    def problems(self, indoor_ratio):
+        """Lists what is missing to draw mixtures with this indoor ratio."""
+        enough = f"of at least {self.reader.segment_seconds:g} s"
+        problems = []
+        n_speakers = len({recording.speaker for recording in self.speech})
+        if n_speakers < 2:
+            problems.append(
+                f"{self.subset}: {n_speakers} speaker(s) with a recording "
+                f"{enough}, a mixture needs two"
+            )
+        shares = {"indoor": indoor_ratio, "outdoor": 1 - indoor_ratio}
+        for setting in [name for name, share in shares.items() if share > 0]:
+            classes = {scene.labels[0] for scene in self.scenes[setting]}
+            if not classes:
+                problems.append(
+                    f"{self.subset}: no {setting} scene recording {enough} "
+                    f"(indoor ratio {indoor_ratio:g})"
+                )
+            problems += [
+                f"{self.subset}: no event recording {enough} is compatible "
+                f"with the scene class {scene_class} (event_scenes.csv lists "
+                "the classes that are)"
+                for scene_class in sorted(classes)
+                if not self.event_classes[scene_class]
+            ]
+        return problems

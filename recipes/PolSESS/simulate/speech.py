@@ -1,22 +1,37 @@
-"""Polish speech: voices, sentences, and recordings made of them.
+"""Polish speech of eSpeak NG: voices, sentences and the engine.
 
 The voices (voices_pl.csv) are variants of eSpeak NG's Polish voice, each with
-a pitch and speed of its own; the sentences (sentences_pl.txt) were written
-for this recipe. Train, val and test share neither a voice nor a sentence.
+its own pitch and speed; the sentences (sentences_pl.txt) were written for this
+recipe. Train, val and test share neither a voice nor a sentence. eSpeak NG
+(GPL-3.0-or-later) comes in the Python package espeakng-loader and runs as a
+program of its own. It seeds the noise of breathy voices (f2, f3, f5, Alicia,
+sandro, victor) with the time, so voices_pl.csv has none of them.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import csv
+import importlib.metadata
+import json
 import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+try:
+    import espeakng_loader
+except ImportError:
+    espeakng_loader = None
 
 from simulate.acoustics import SUBSETS
-from simulate.engine import Voice, synthesise
+from simulate.sources import SimulationError
 
 HERE = pathlib.Path(__file__).resolve().parent
+ENGINE = "espeakng-loader"
 
-# How many of the 100 sentences belong to each subset, in their order.
+# Number of the 100 sentences that belong to each subset, in their order.
 SENTENCE_SHARES = {"train": 70, "val": 15, "test": 15}
 
 
@@ -25,24 +40,14 @@ def read_voices():
 
     Returns
     -------
-    voices : list of Voice
-        In the order of the table.
-
-    Example
-    -------
-    >>> voices = read_voices()
-    >>> len(voices), len({voice.variant for voice in voices})
-    (42, 42)
+    voices : list of dict
+        subset, speaker, variant (of eSpeak NG's Polish voice), pitch (0 to
+        99; 50 is the variant's own) and speed (words per minute), all str.
     """
     with open(HERE / "voices_pl.csv", encoding="utf-8", newline="") as table:
         return [
-            Voice(
-                row["subset"],
-                row["variant"],
-                int(row["pitch"]),
-                int(row["speed"]),
-            )
-            for row in csv.DictReader(table)
+            {**voice, "speaker": voice["variant"].lower()}
+            for voice in csv.DictReader(table)
         ]
 
 
@@ -53,56 +58,85 @@ def read_sentences():
     -------
     sentences : dict
         Subset -> list of str.
-
-    Example
-    -------
-    >>> {subset: len(texts) for subset, texts in read_sentences().items()}
-    {'train': 70, 'val': 15, 'test': 15}
     """
     path = HERE / "sentences_pl.txt"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    sentences, start = {}, 0
-    for subset in SUBSETS:
-        end = start + SENTENCE_SHARES[subset]
-        sentences[subset] = lines[start:end]
-        start = end
-    assert start == len(lines), (start, len(lines))
-    return sentences
+    lines = iter(path.read_text(encoding="utf-8").splitlines())
+    return {
+        subset: [next(lines) for _ in range(SENTENCE_SHARES[subset])]
+        for subset in SUBSETS
+    }
 
 
-def speak_recording(engine, voice, sentences, duration_seconds, rng):
-    """Speaks sentences in random order until a recording is filled.
+def find_engine():
+    """Checks that eSpeak NG is installed and has all voices.
+
+    Raises SimulationError if not: eSpeak NG speaks with its default voice in
+    place of a variant that it does not have.
+
+    Returns
+    -------
+    version : str
+        Name and version of the package.
+    """
+    if espeakng_loader is None:
+        raise SimulationError(
+            "The built-in Polish speech needs eSpeak NG: run `pip install "
+            f"{ENGINE}`, or pass recordings with --sources TABLE.csv."
+        )
+    version = f"{ENGINE} {importlib.metadata.version(ENGINE)}"
+    data = pathlib.Path(espeakng_loader.get_data_path())
+    folder = data / "voices" / "!v"
+    known = {path.name for path in folder.glob("*")}
+    missing = sorted({voice["variant"] for voice in read_voices()} - known)
+    if missing:
+        raise SimulationError(
+            f"{version} does not have the voice(s) {', '.join(missing)} in "
+            f"{folder}; install the version in requirements.txt."
+        )
+    return version
+
+
+def synthesise(voice, text):
+    """Speaks a text.
+
+    Raises SimulationError when the engine fails or stays silent.
 
     Arguments
     ---------
-    engine : Engine
-        As find_engine returns it.
-    voice : Voice
-        Who speaks.
-    sentences : list of str
-        To draw from, without repetition until all have been used.
-    duration_seconds : float
-        Length of the recording; the last sentence is cut there.
-    rng : numpy.random.Generator
-        Order of the sentences.
+    voice : dict
+        One of read_voices.
+    text : str
+        Polish text.
 
     Returns
     -------
     signal : numpy.ndarray
-        Samples in [-1, 1), shape [duration_seconds * sample_rate].
+        Samples in [-1, 1), shape [time].
     sample_rate : int
         In Hz.
     """
-    order = rng.permutation(len(sentences))
-    # Six characters a word are few for Polish: seldom is a text too short.
-    characters = duration_seconds * voice.speed / 60 * 6
-    while True:
-        texts, length = [], 0
-        while length < characters:
-            texts.append(sentences[order[len(texts) % len(order)]])
-            length += len(texts[-1])
-        signal, sample_rate = synthesise(engine, voice, "\n".join(texts))
-        n_samples = round(duration_seconds * sample_rate)
-        if len(signal) >= n_samples:
-            return signal[:n_samples], sample_rate
-        characters *= 1.3
+    data = pathlib.Path(espeakng_loader.get_data_path())
+    request = {
+        "library": str(espeakng_loader.get_library_path()),
+        "data": ".",
+        "voice": f"pl+{voice['variant']}",
+        "speed": int(voice["speed"]),
+        "pitch": int(voice["pitch"]),
+        "text": text,
+    }
+    # Isolated, without site-packages: starts faster. The library keeps the
+    # path of its data in 160 characters, so it is relative.
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", str(HERE / "espeak.py")],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        cwd=data.parent,
+    )
+    samples = np.frombuffer(result.stdout[4:], dtype="<i2")
+    if result.returncode or not samples.any():
+        message = result.stderr.decode(errors="replace").strip()
+        raise SimulationError(
+            f"eSpeak NG, voice {request['voice']}: exit status "
+            f"{result.returncode}, {len(samples)} samples. {message[-500:]}"
+        )
+    return samples / 32768, int.from_bytes(result.stdout[:4], "little")
