@@ -26,7 +26,7 @@ def mixer_of(seed=1):
 def dataset_of(mixer, ids):
     """A dataset whose pipeline has a mixer; what it reads is not asked for."""
     row = dict.fromkeys(Mixer.takes)
-    dataset = SeededDataset({name: row for name in ids})
+    dataset = SeededDataset(dict.fromkeys(ids, row))
     dataset.add_dynamic_item(mixer, mixer.takes, mixer.provides)
     return dataset
 
