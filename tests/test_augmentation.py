@@ -1,4 +1,4 @@
-"""What a user adds to the data pipeline draws by seed, epoch and ID alone."""
+"""Augmentation of a user draws by seed, epoch and ID alone."""
 
 import random
 
@@ -26,13 +26,13 @@ def mixer_of(seed=1):
 def dataset_of(mixer, ids):
     """A dataset whose pipeline has a mixer; what it reads is not asked for."""
     row = dict.fromkeys(Mixer.takes)
-    dataset = SeededDataset({name: row for name in ids})
+    dataset = SeededDataset(dict.fromkeys(ids, row))
     dataset.add_dynamic_item(mixer, mixer.takes, mixer.provides)
     return dataset
 
 
 def epochs(mixer, workers=0, persistent=False, skip=0, seeded=True):
-    """What is drawn for each of 8 items in 2 epochs, the first from skip on."""
+    """Draws for each of 8 items in 2 epochs, the first epoch from skip on."""
     dataset = dataset_of(mixer, map(str, range(8)))
     if not seeded:
         dataset.__class__ = DynamicItemDataset
