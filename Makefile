@@ -33,7 +33,7 @@ demo: $(SUMMARY)
 	@echo "Written:"
 	@echo "  $(CORPUS)  the corpus"
 	@echo "  $(RUN)/train_log.txt  one line per epoch"
-	@echo "  $(RUN)/save  manifests, audit and checkpoints"
+	@echo "  $(RUN)/save  manifests and checkpoints"
 	@echo "  $(RUN)/test_scores.csv  one row per mixture, variant and source"
 	@echo "  $(RUN)/test_summary.csv  one row per variant, and the means"
 	@echo "  $(RUN)/report.html  plots, and examples to hear"

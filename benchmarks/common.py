@@ -56,8 +56,11 @@ def parse(doc, folders, **defaults):
             default=default,
             help=f"default {default}",
         )
-    parser.add_argument("flags", nargs="*", help="for train.py, after --")
-    return parser.parse_args()
+    words = [*sys.argv[1:], "--"]
+    end = words.index("--")
+    options = parser.parse_args(words[:end])
+    options.flags = words[end + 1 : -1]
+    return options
 
 
 def make_corpus(folder, **options):

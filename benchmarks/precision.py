@@ -15,6 +15,7 @@ import itertools
 
 import pandas as pd
 import torch
+import yaml
 from common import (
     SEED,
     add_ratios,
@@ -99,9 +100,12 @@ def measure_trainings(options, precisions):
         ]
         output = work / f"{precision}_{seed}_{options.epochs}"
         epochs = pd.DataFrame(train(output, arguments, threads))
+        # The log rounds; the best checkpoint is among those that are kept.
+        metas = output.glob("save/CKPT+*/CKPT.yaml")
+        metas = [yaml.safe_load(path.read_text()) for path in metas]
         row = {"seed": seed, "precision": precision}
-        row["si_sdri"] = epochs["valid SI-SDRi"].max()
-        row["speed"] = epochs["train items_per_second"].median()
+        row["si_sdri"] = max(x["si_sdri"] for x in metas if "si_sdri" in x)
+        row["speed"] = float(epochs["train items_per_second"].median())
         rows.append(row)
         print(row, flush=True)
     return rows

@@ -83,7 +83,10 @@ def main():
                 row = {"round": number, "size": size, "block_ms": block_ms}
                 row["real_time_factor"] = sum(seconds) / options.seconds
                 row["ms_per_block"] = 1000 * statistics.median(seconds)
-                row["late_percent"] = 100 * statistics.mean(late)
+                if block_ms:
+                    row["late_percent"] = 100 * statistics.mean(late)
+                else:
+                    row["late_percent"] = None
                 row["error"] = (estimate - expected).abs().max().item()
                 rows.append(row)
                 print(row, flush=True)

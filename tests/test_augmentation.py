@@ -26,7 +26,7 @@ def mixer_of(seed=1):
 def dataset_of(mixer, ids):
     """A dataset whose pipeline has a mixer; what it reads is not asked for."""
     row = dict.fromkeys(Mixer.takes)
-    dataset = SeededDataset({name: row for name in ids})
+    dataset = SeededDataset(dict.fromkeys(ids, row))
     dataset.add_dynamic_item(mixer, mixer.takes, mixer.provides)
     return dataset
 
@@ -113,3 +113,9 @@ def test_a_pipeline_without_a_mixer_is_an_error():
     dataset.set_output_keys(["drawn"])
     with pytest.raises(ValueError, match="expected a mixtures.Mixer"):
         dataset[0]
+
+
+def test_a_rank_may_have_no_share_of_a_small_validation():
+    dataset = dataset_of(mixer_of(), [])
+    dataset.set_output_keys(["id", "save_audio", *Mixer.provides])
+    assert len(dataset) == 0 and list(SaveableDataLoader(dataset)) == []

@@ -100,7 +100,9 @@ def test_a_checkpoint_holds_these_files_readable_without_executing_code(two):
         torch.load(two / f"CKPT+2/{name}.ckpt", weights_only=True)
     assert loaded(two) == 2
     sums = json.loads((two / "CKPT+2/sha256.json").read_text())
-    assert sorted(sums) == [name for name in FILES if name != checksums.CHECKSUMS]
+    assert sorted(sums) == [
+        name for name in FILES if name != checksums.CHECKSUMS
+    ]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 import torch
 from metrics import METRICS, estoi, sdr, si_sdr
-from scoring import score_signal
 from recipe import SAMPLES
 from scipy.signal import butter, sosfilt
+from scoring import score_signal
 from torchmetrics.functional.audio import (
     scale_invariant_signal_distortion_ratio as reference_si_sdr,
 )

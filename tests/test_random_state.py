@@ -6,8 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-from reliability import random_state
 import torch
+from reliability import random_state
 from reliability.checkpointer import SafeCheckpointer
 from reliability.random_state import RandomState
 
@@ -69,7 +69,9 @@ def test_the_file_needs_no_code_to_be_read(tmp_path):
 
 def pretend_to_be(monkeypatch, rank):
     """Makes this process one of several."""
-    monkeypatch.setattr(random_state, "is_distributed_initialized", lambda: True)
+    monkeypatch.setattr(
+        random_state, "is_distributed_initialized", lambda: True
+    )
     monkeypatch.setattr(random_state, "get_rank", lambda: rank)
 
 

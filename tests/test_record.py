@@ -15,13 +15,7 @@ import yaml
 from hyperpyyaml import load_hyperpyyaml
 from recipe import SEPARATION
 from reliability import record
-from reliability.record import (
-    code_archive,
-    commit,
-    manifest_hashes,
-    record_start,
-    recorded_starts,
-)
+from reliability.record import commit, record_start, recorded_starts
 
 ARGUMENTS = ["train.py", "hparams/convtasnet.yaml", "--variants=[S, E]"]
 HEADER = "# Generated 2026-01-01 from:\n# /a/path\n# yamllint disable\n"
@@ -131,34 +125,34 @@ def test_a_damaged_record_is_said_and_left_alone(start, caplog, content):
     assert (folder / "start-0002.json").exists()
 
 
-def test_the_archive_depends_on_the_code_alone(tmp_path):
+def test_the_archive_depends_on_the_code_alone(start, tmp_path, monkeypatch):
     ignore = shutil.ignore_patterns("results", "simulate")
     copy = shutil.copytree(SEPARATION.parent, tmp_path / "copy", ignore=ignore)
-    first = code_archive(copy)
+    monkeypatch.setattr(record, "RECIPE", copy)
+    first = start()[0]["code"]
     (copy / "separation/mixtures.py").touch()
     run = copy / "separation/results/net/1234"
     run.mkdir(parents=True)
     (run / "train.py").write_text("a copy that SpeechBrain makes")
-    assert code_archive(copy) == first
     (copy / "separation/.#train.py").symlink_to("an editor's lock")
-    assert code_archive(copy) == first
+    assert start()[0]["code"] == first
     (copy / "separation/fast/other.py").write_text("another")
-    assert code_archive(copy) != first
+    assert start()[0]["code"] != first
 
 
-def test_only_manifests_are_hashed(tmp_path):
+def test_only_manifests_are_hashed(start, tmp_path):
     for name in ("test_SE.csv", "audit.csv", "log.txt"):
-        (tmp_path / name).write_text("")
-    assert list(manifest_hashes(tmp_path)) == ["test_SE.csv"]
+        (tmp_path / "save" / name).write_text("")
+    assert list(start()[0]["manifests"]) == ["test_SE.csv", "train_SER.csv"]
 
 
-def test_the_version_that_is_imported_counts(monkeypatch):
+def test_the_version_that_is_imported_counts(start, monkeypatch):
     found = [
         SimpleNamespace(metadata={"Name": "torch"}, version=version)
         for version in ("2.11.0", "9.9")
     ]
     monkeypatch.setattr(record, "distributions", lambda: iter(found))
-    assert record.installed_versions() == {"torch": "2.11.0"}
+    assert start()[0]["packages"] == {"torch": "2.11.0"}
 
 
 def test_commit_tells_changes_of_code_but_not_of_figures(tmp_path, monkeypatch):

@@ -62,6 +62,8 @@ def test_values_of_a_yaml_are_converted_and_marked_only_if_changed():
         (["--distributed_backend=x"], {}, "backend: expected one of nccl,"),
         (["--compile_module_keys", "x"], {}, "keys: expected some of net"),
         (["--jit_module_keys", "net", "x"], {}, "keys: expected some of net"),
+        (["--compile_module_keys", "net"], {}, "no effect without --compile"),
+        (["--log_config=x.yaml"], {}, "SpeechBrain ignores it"),
         (["--device=cup"], {}, "device: cup is not usable"),
         (["--device=cuda:99"], {}, "device: cuda:99 is not usable"),
         (["--precis=bf16"], {}, "precision: found an abbreviation of it"),

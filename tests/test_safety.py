@@ -6,14 +6,10 @@ import pickle
 import pytest
 import torch
 import yaml
-from reliability.checkpointer import SafeCheckpointer
-from reliability.checkpoints import (
-    check_checkpoint,
-    load_weights,
-    start_from,
-)
 from promises import NO_CODE
 from recipe import hparams_of
+from reliability.checkpointer import SafeCheckpointer
+from reliability.checkpoints import check_checkpoint, load_weights, start_from
 from reliability.checksums import CHECKSUMS, write_checksums
 
 SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}

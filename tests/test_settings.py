@@ -145,8 +145,7 @@ def test_another_number_of_processes_is_refused(trained, monkeypatch):
 def test_an_object_of_another_class_is_refused(trained):
     text = YAML.replace("torch.optim.Adam", "torch.optim.AdamW")
     assert named(trained, text) == [
-        "opt_class: !name:torch.optim.Adam before, "
-        "!name:torch.optim.AdamW now"
+        "opt_class: !name:torch.optim.Adam before, !name:torch.optim.AdamW now"
     ]
 
 

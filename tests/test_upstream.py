@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from recipe import ROOT
 sys.path.append(str(ROOT / "tools"))
 
 from upstream import (  # noqa: E402
+    Checks,
     git,
     lay_over,
     logged_epochs,
@@ -144,6 +146,32 @@ def test_a_readme_without_the_row_is_an_error(tree, checkout, tmp_path):
     git(checkout, *identity, "commit", "-q", "-a", "-m", "b")
     with pytest.raises(ValueError, match="Speech Separation"):
         lay_over(checkout, tree, tmp_path / "clone")
+
+
+@pytest.mark.parametrize("library", ["copy", "installed"])
+def test_checks_import_the_chosen_speechbrain(
+    tree, checkout, tmp_path, library, capsys
+):
+    (checkout / "speechbrain").mkdir()
+    (checkout / "speechbrain/__init__.py").write_text("print('a copy')\n")
+    (checkout / "tests").mkdir()
+    (checkout / "tests/one.py").write_text(
+        "def is_false():\n    return False\n"
+    )
+    shutil.copytree(checkout, tmp_path / "clone")
+    shutil.copytree(tree, tmp_path / "clone", dirs_exist_ok=True, symlinks=True)
+    checks = Checks(tmp_path / "clone", tmp_path / "logs", library)
+    checks.run_test("no", "tests.one", "is_false()")
+    checks.run_test("yes", "tests.one", "is_false() in (False, True)")
+    checks.run(
+        "script",
+        ["python", "-c", "import sys; sys.path.pop(0); import speechbrain"],
+    )
+    assert checks.results == {"no": "FAIL", "yes": "PASS", "script": "PASS"}
+    for name in ("yes", "script"):
+        log = (tmp_path / f"logs/{name}.log").read_text()
+        assert ("a copy" in log) == (library == "copy")
+    assert f"FAIL no: AssertionError [{tmp_path}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

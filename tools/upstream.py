@@ -32,28 +32,14 @@ EPOCHS = "--number_of_epochs="
 # The row of SpeechBrain's README that lists the recipes of this task.
 README_ROW = re.compile(r"^(\| *Speech Separation *\|[^|\n]*?)( *\|)", re.M)
 
-# SpeechBrain's checks: name -> Python code. ONLY is a folder with the table of
-# this recipe alone. speechbrain is imported before the current folder, the clone,
-# is searched for modules, so that --library decides which one it is.
-START = "import sys; sys.path.remove(''); import speechbrain; sys.path.insert(0, ''); "
-CONSISTENCY = "from tests.consistency import test_recipe, test_yaml as y; t = test_recipe; "
-RECIPE_TESTS = "import tests.utils.recipe_tests as r; "
-CHOICE = (
-    "recipe_folder='ONLY', filters_fields=['Dataset'], filters=[['PolSESS']]"
+# SpeechBrain's own tests that take a folder with tables of recipes.
+CONSISTENCY = (
+    "test_recipe.test_recipe_list",
+    "test_recipe.test_recipe_files",
+    "test_recipe.test_mandatory_files",
+    "test_recipe.test_README_links",
+    "test_yaml.test_yaml_script_consistency",
 )
-TESTS = {
-    "recipe list": CONSISTENCY + "t.test_recipe_list(recipe_folder='ONLY')",
-    "recipe files": CONSISTENCY + "t.test_recipe_files(recipe_folder='ONLY')",
-    "mandatory files": CONSISTENCY
-    + "t.test_mandatory_files(recipe_folder='ONLY')",
-    "README links": CONSISTENCY + "t.test_README_links(recipe_folder='ONLY')",
-    "YAML against script": CONSISTENCY
-    + "y.test_yaml_script_consistency(recipe_folder='ONLY')",
-    "docstrings": "from tests.utils.check_docstrings import check_docstrings "
-    f"as check; assert check('.', ['{RECIPE}/'])",
-    "YAML loads": f"{RECIPE_TESTS}assert r.load_yaml_test({CHOICE})",
-}
-ROWS = f"{RECIPE_TESTS}assert r.run_recipe_tests({CHOICE}, run_opts='--device=cpu')"
 
 
 def git(folder, *arguments, **options):
@@ -175,13 +161,14 @@ class Checks:
         for folder in (logs, work / "only", work / "bin", work / "tests_only"):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-        shutil.copy(clone / TABLE, work / "only")
+        shutil.copy(clone / TABLE, work / "only")  # without other recipes
+        self.tables = f"{work / 'only'}/"
         (work / "tests_only/tests").symlink_to(clone / "tests")
         path = clone if library == "copy" else work / "tests_only"
         # SpeechBrain starts recipes by `python`, with a PYTHONPATH of its own.
         python = work / "bin/python"
         python.write_text(
-            f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{path}" '
+            f'#!/bin/sh\nPYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{path}" '
             f'exec "{sys.executable}" "$@"\n'
         )
         python.chmod(0o755)
@@ -222,9 +209,28 @@ class Checks:
                 code = 1
         self.add(name, code == 0, log)
 
-    def run_python(self, name, code, timeout=600):
-        """Runs Python code in the clone; it passes unless it raises."""
-        code = START + code.replace("ONLY", str(self.logs.parent / "only"))
+    def run_test(self, name, module, call, timeout=600):
+        """Calls a test of SpeechBrain; it passes unless it raises or is False.
+
+        speechbrain is imported before the clone, the current folder, is on the
+        path, so that the option library decides which one it is.
+
+        Arguments
+        ---------
+        name : str
+            Name of the check.
+        module : str
+            Module of the test.
+        call : str
+            Python code of the call.
+        timeout : float
+            Seconds after which it fails.
+        """
+        code = (
+            "import sys; sys.path.remove(''); import speechbrain; "
+            f"sys.path.insert(0, ''); import {module}; "
+            f"assert {module}.{call} is not False"
+        )
         self.run(name, ["python", "-c", code], timeout)
 
     def add(self, name, passed, log=None):
@@ -259,31 +265,43 @@ def check_style(checks, files):
     checks.run("blanks", ["git", "diff", "--cached", "--check", "HEAD"])
 
 
-def check_recipe(checks, files, with_rows):
-    """SpeechBrain's consistency tests, doctests and the row of the table."""
-    for name, code in TESTS.items():
-        checks.run_python(name, code)
+def check_recipe(checks, files):
+    """SpeechBrain's consistency tests, and the doctests of the recipe."""
+    for test in CONSISTENCY:
+        module, name = test.split(".")
+        call = f"{name}(recipe_folder={checks.tables!r})"
+        checks.run_test(name, f"tests.consistency.{module}", call)
+    call = f"check_docstrings('.', ['{RECIPE}/'])"
+    checks.run_test("docstrings", "tests.utils.check_docstrings", call)
+    call = f"load_yaml_test({checks.tables!r})"
+    checks.run_test("load_yaml", "tests.utils.recipe_tests", call)
     builder = ["python", "tools/readme_builder.py", "--recipe_info_dir"]
     out = checks.logs / "PERFORMANCE.md"
-    only = f"{checks.logs.parent / 'only'}/"
-    checks.run("PERFORMANCE.md", [*builder, only, "--output_file", out])
+    command = [*builder, checks.tables, "--output_file", out]
+    checks.run("PERFORMANCE.md", command)
     modules = [x for x in files if x.endswith(".py") and x != LINK]
     pytest = shutil.which("pytest", path=checks.environment["PATH"])
     options = ["-q", "-p", "no:cacheprovider", "--noconftest"]
     command = ["python", pytest, *options, "--doctest-modules", *modules]
     checks.run("doctests", command)
-    if not with_rows:
-        checks.add("row trains and tests", None)
-        checks.add("row resumes", None)
+
+
+def check_row(checks):
+    """Runs the row of the table, then once more for an epoch, as a resume."""
+    output = checks.clone / "tests/tmp/PolSESS_row_02"  # SpeechBrain's name
+    call = f"run_recipe_tests({checks.tables!r}, run_opts='--device=cpu')"
+    name = "row trains and tests"
+    checks.run_test(name, "tests.utils.recipe_tests", call, ROW_SECONDS)
+    if checks.results[name] == "FAIL":
+        for log in (output / "log.txt", output / "stderr.txt"):
+            if log.exists():
+                print(log.read_text(encoding="utf-8")[-1000:], file=sys.stderr)
         return
-    checks.run_python("row trains and tests", ROWS, ROW_SECONDS)
-    output = checks.clone / "tests/tmp/PolSESS_row_02"
-    if checks.results["row trains and tests"] == "PASS":
-        before = logged_epochs(output)
-        command = row_command(checks.clone, output, len(before) + 1)
-        checks.run("row resumes", ["python", *command], ROW_SECONDS)
-        if logged_epochs(output) != [*before, len(before) + 1]:
-            checks.add("row resumes", False, output / "train_log.txt")
+    before = logged_epochs(output)
+    command = row_command(checks.clone, output, len(before) + 1)
+    checks.run("row resumes", ["python", *command], ROW_SECONDS)
+    if logged_epochs(output) != [*before, len(before) + 1]:
+        checks.add("row resumes", False, output / "train_log.txt")
 
 
 def pull_request(template, results, lines, where):
@@ -355,6 +373,8 @@ def parse_arguments():
 def main():
     """Derives, checks, writes."""
     options = parse_arguments()
+    if not (options.checkout / ".git").exists():
+        sys.exit(f"{options.checkout} is not a git checkout of SpeechBrain")
     output = options.output_folder.resolve()
     clone = output / "speechbrain"
     files = build_tree(ROOT, output / "tree")
@@ -366,7 +386,11 @@ def main():
     size = sum((clone / x).stat().st_size for x in files if SAMPLES in x)
     checks.add("samples of at most 1 MB", size <= 2**20)
     check_style(checks, files)
-    check_recipe(checks, files, bool(options.rows))
+    check_recipe(checks, files)
+    if options.rows:
+        check_row(checks)
+    else:
+        checks.add("row trains and tests", None)
     write_patch(clone, output / "polsess.patch")
     lines = count_lines(output / "tree")
     where = (

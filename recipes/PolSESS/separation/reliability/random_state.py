@@ -139,6 +139,13 @@ class SeededDataset(DynamicItemDataset):
     (True, False)
     """
 
+    def __init__(self, data, *arguments, **keywords):
+        # Of few mixtures a rank may have none; the parent reads keys from one.
+        example = {"": dict.fromkeys((*Mixer.takes, "save_audio"))}
+        super().__init__(data or example, *arguments, **keywords)
+        if not data:
+            self.data_ids = []
+
     def __getitem__(self, index):
         functions = [item.func for item in self.pipeline.dynamic_items]
         if all(type(function) is Mixer for function in functions):

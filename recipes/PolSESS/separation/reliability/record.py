@@ -58,7 +58,7 @@ def record_start(brain):
     folder = output_folder / RECORD
     folder.mkdir(exist_ok=True)
     earlier = sorted(folder.glob("start-*.json"))
-    archive = code_archive()
+    archive = _code_archive()
     described = commit()
     start = {
         "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -75,8 +75,8 @@ def record_start(brain):
             folder, "hyperparams", ".yaml", resolved_yaml(output_folder)
         ),
         "code": _name_of("code", ".zip", archive),
-        "packages": installed_versions(),
-        "manifests": manifest_hashes(brain.hparams.save_folder),
+        "packages": _versions(),
+        "manifests": _manifests(Path(brain.hparams.save_folder)),
     }
     if described == "unknown" or described.endswith("-dirty"):
         _keep(folder, "code", ".zip", archive)
@@ -126,63 +126,6 @@ def resolved_yaml(output_folder):
     """
     lines = (output_folder / "hyperparams.yaml").read_bytes().splitlines(True)
     return b"".join(lines[3:] if lines[0].startswith(b"# Generated") else lines)
-
-
-def installed_versions():
-    """Lists the versions of all packages.
-
-    Returns
-    -------
-    dict
-        Name -> version; of a package found twice, the one that is imported.
-    """
-    found = [(p.metadata["Name"], p.version) for p in distributions()]
-    return dict(reversed(found))
-
-
-def code_archive(recipe=RECIPE):
-    """Packs the code of the recipe.
-
-    Arguments
-    ---------
-    recipe : Path
-        The folder recipes/PolSESS.
-
-    Returns
-    -------
-    bytes
-        A ZIP file, equal for equal code.
-    """
-    paths = {path for pattern in CODE for path in recipe.glob(pattern)}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for path in sorted(paths):
-            if path.suffix in CODE_SUFFIXES and path.is_file():
-                archive.writestr(
-                    zipfile.ZipInfo(str(path.relative_to(recipe))),  # no time
-                    path.read_bytes(),
-                    compress_type=zipfile.ZIP_DEFLATED,
-                )
-    return buffer.getvalue()
-
-
-def manifest_hashes(save_folder):
-    """Hashes the manifests of a run.
-
-    Arguments
-    ---------
-    save_folder : str
-        Folder of the manifests.
-
-    Returns
-    -------
-    dict
-        Name of a file -> SHA-256, hexadecimal.
-    """
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(Path(save_folder).glob("*_*.csv"))
-    }
 
 
 def commit(folder=RECIPE):
@@ -242,6 +185,35 @@ def device_name(device):
                     name = line.split(": ", 1)[1].strip()
                     break
     return f"{device}, {os.cpu_count()} cores of {name}"
+
+
+def _versions():
+    """Name -> version of all packages; of two versions, the imported one."""
+    found = [(p.metadata["Name"], p.version) for p in distributions()]
+    return dict(reversed(found))
+
+
+def _manifests(folder):
+    """Name -> SHA-256 of each manifest, hexadecimal."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*_*.csv"))
+    }
+
+
+def _code_archive():
+    """A ZIP file of the code of the recipe, equal for equal code."""
+    paths = {path for pattern in CODE for path in RECIPE.glob(pattern)}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(paths):
+            if path.suffix in CODE_SUFFIXES and path.is_file():
+                archive.writestr(
+                    zipfile.ZipInfo(str(path.relative_to(RECIPE))),  # no time
+                    path.read_bytes(),
+                    compress_type=zipfile.ZIP_DEFLATED,
+                )
+    return buffer.getvalue()
 
 
 def _name_of(name, suffix, content):

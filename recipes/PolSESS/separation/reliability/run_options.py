@@ -14,11 +14,12 @@ from speechbrain.utils.run_opts import RunOptions
 
 HINTS = get_type_hints(RunOptions)
 INTERVALS = ("ckpt_interval_steps", "ckpt_interval_minutes")
-AT_LEAST_ONE = (
-    "grad_accumulation_factor",
-    "optimizer_step_limit",
-    "debug_batches",
-)
+LOWEST = {
+    "grad_accumulation_factor": 1,
+    "optimizer_step_limit": 1,
+    "debug_batches": 1,
+    "nonfinite_patience": 0,
+}
 # torch.compile has one that SpeechBrain does not list.
 MORE_CHOICES = {"compile_mode": ("max-autotune-no-cudagraphs",)}
 
@@ -71,6 +72,8 @@ def check_run_options(run_opts, hparams, modules):
         checked["max_grad_norm"] = math.inf
     if all(checked.get(name, 0) > 0 for name in INTERVALS):
         raise ValueError(f"{' and '.join(INTERVALS)}: give one of them")
+    if checked.get("log_config") is not None:
+        raise ValueError("log_config: SpeechBrain ignores it; leave it out")
     _check_modules(checked, modules)
     _check_device(checked.get("device"))
     changed = {n for n, v in checked.items() if v != values.get(n)}
@@ -119,21 +122,22 @@ def _number(name, value, kind):
         is_valid = False
     if not is_valid:
         raise _error(name, "a number", value)
-    if name in AT_LEAST_ONE and number < 1:
-        raise _error(name, "1 or more", value)
+    if number < LOWEST.get(name, number):
+        raise _error(name, f"{LOWEST[name]} or more", value)
     if name == "max_grad_norm" and number == 0:
         raise _error(name, "a number above 0, or a negative one to disable", 0)
-    if name == "nonfinite_patience" and number < 0:
-        raise _error(name, "0 or more", value)
     return number if is_interval or kind is float else int(number)
 
 
 def _check_modules(options, modules):
     """Refuses modules that do not exist, or that TorchScript cannot compile."""
-    for name in ("jit_module_keys", "compile_module_keys"):
+    for flag in ("jit", "compile"):
+        name = f"{flag}_module_keys"
         keys = options.get(name)
         if keys is not None and not set(keys) <= set(modules):
             raise _error(name, f"some of {', '.join(modules)}", keys)
+        if keys is not None and not options.get(flag):
+            raise ValueError(f"{name}: it has no effect without --{flag}")
     if options.get("jit"):
         for name in options.get("jit_module_keys") or modules:
             try:

@@ -68,7 +68,7 @@ class Reliable(Interruptible):
         end_with_torchrun()
         run_opts = check_run_options(run_opts, hparams, modules)
         if checkpointer is None:  # the YAML has loaded a model to test
-            check_checkpoint(None, hparams["init_from"])
+            check_checkpoint(None, (hparams or {}).get("init_from"))
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
 
     def make_dataloader(self, dataset, stage, *arguments, **loader_kwargs):
