@@ -6,9 +6,6 @@ val or test), `filePath` (absolute, or relative to the table's folder), `role`
 scene: one of the 24; of an event: one label, or several separated by commas),
 `sampleRate` (Hz), `duration` (s), `channels`, and `speaker` (speech only).
 The whole table is checked at once, before anything is drawn.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import collections
