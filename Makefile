@@ -3,7 +3,7 @@
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
 # make faults   the complete matrix of faults, into results/faults (half an hour)
-# make bench  the benchmarks, into results/ (five hours on two cores)
+# make bench  the benchmarks, into results/ (hours on two cores)
 # make upstream SPEECHBRAIN=/path/to/checkout   SpeechBrain's checks, a patch for it
 #             ROWS=0: without trainings; LIBRARY=installed: with .venv's speechbrain
 # Another interpreter: make demo PYTHON=/path/to/python3.11
@@ -19,6 +19,10 @@ DEMO := demo
 CORPUS := $(DEMO)/PolSESS
 RUN := $(DEMO)/convtasnet_ES
 UP := ../../..
+# A network that learns in minutes on two cores.
+DEMO_FLAGS := --N=128 --kernel_size=32 --stride=16 --B=64 --H=128 --X=6 --R=2 \
+	--segment_seconds=2.0 --grad_accumulation_factor=1 --lr=0.002 \
+	--weight_decay=0.0 --num_workers=1 --ckpt_interval_minutes=1
 SUMMARY := $(RUN)/test_summary.md
 
 .PHONY: demo results bench faults test lint upstream clean
@@ -29,7 +33,7 @@ demo: $(SUMMARY)
 	@echo "Written:"
 	@echo "  $(CORPUS)  the corpus"
 	@echo "  $(RUN)/train_log.txt  one line per epoch"
-	@echo "  $(RUN)/save  manifests, audit and checkpoints"
+	@echo "  $(RUN)/save  manifests and checkpoints"
 	@echo "  $(RUN)/test_scores.csv  one row per mixture, variant and source"
 	@echo "  $(RUN)/test_summary.csv  one row per variant, and the means"
 	@echo "  $(RUN)/report.html  plots, and examples to hear"
@@ -42,8 +46,8 @@ $(SUMMARY): | $(VENV)/.installed
 	$(BIN)/python $(RECIPE)/simulate/make_corpus.py --output_folder $(CORPUS) \
 		--n_train 1000 --n_val 40 --n_test 60 --seed 1234
 	cd $(RECIPE)/separation && $(BIN)/python train.py \
-		hparams/convtasnet_demo.yaml --data_folder=$(UP)/$(CORPUS) \
-		--output_folder=$(UP)/$(RUN)
+		hparams/convtasnet.yaml $(DEMO_FLAGS) \
+		--data_folder=$(UP)/$(CORPUS) --output_folder=$(UP)/$(RUN)
 	@echo $$(($$(date +%s) - $$(cat $(DEMO)/started))) > $(DEMO)/seconds
 
 # The figures of results/demo and of the README.
@@ -52,21 +56,17 @@ results: demo
 	$(BIN)/python tools/screenshot.py $(RUN)/report.html results/demo/report.png
 
 bench: $(SUMMARY) $(VENV)/.installed_dev
-	$(BIN)/python tools/bench_scoring.py bench results/scoring
-	$(BIN)/python tools/bench_checkpoints.py bench results/checkpoints
-	$(BIN)/python tools/bench_data.py bench results/data
-	$(BIN)/python tools/bench_streaming.py results/streaming
+	$(BIN)/python benchmarks/network.py results/network
+	$(BIN)/python benchmarks/pipeline.py bench results/pipeline
+	$(BIN)/python benchmarks/scoring.py bench results/scoring
+	$(BIN)/python benchmarks/streaming.py results/streaming
+	$(BIN)/python benchmarks/threads.py bench results/threads -- $(DEMO_FLAGS)
+	$(BIN)/python benchmarks/precision.py bench results/precision -- $(DEMO_FLAGS)
 	cd $(RECIPE)/separation && $(BIN)/python train.py \
-		hparams/convtasnet_demo.yaml --data_folder=$(UP)/$(CORPUS) \
-		--task=SB --output_folder=$(UP)/bench/convtasnet_SB
-	$(BIN)/python tools/bench_separation.py bench/convtasnet_SB $(CORPUS) \
-		bench results/separation
-	$(BIN)/python tools/bench_training.py bench results/benchmark
-	$(BIN)/python $(RECIPE)/separation/benchmark.py --output_folder results/benchmark \
-		--step_limit 60
-	$(BIN)/python tools/profile_step.py results/benchmark
-	$(BIN)/python tools/half_precision.py results/half_precision
-	$(BIN)/python tools/bench_precision.py bench results/precision
+		hparams/convtasnet.yaml $(DEMO_FLAGS) --task=SB \
+		--data_folder=$(UP)/$(CORPUS) --output_folder=$(UP)/bench/convtasnet_SB
+	$(BIN)/python benchmarks/long_recordings.py bench/convtasnet_SB $(CORPUS) \
+		bench results/long_recordings
 
 faults: $(VENV)/.installed_dev
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py results/faults
@@ -80,7 +80,7 @@ lint: $(VENV)/.installed_dev
 	$(BIN)/yamllint --strict .
 	$(BIN)/codespell
 
-# The checkout is not changed. The patch and a text go to build/upstream.
+# The checkout is not changed. Tree, patch and request go to build/upstream.
 ROWS ?= 1
 LIBRARY ?= copy
 upstream: $(VENV)/.installed_dev

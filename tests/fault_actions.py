@@ -126,8 +126,8 @@ def kill_worker():
 
 def kill_scoring(brain):
     """Kills a process that computes metrics, once there is one."""
-    if brain.hparams.scorer.pool.shared:
-        processes = brain.hparams.scorer.pool.shared._processes
+    if brain.hparams.scorer.pool:
+        processes = brain.hparams.scorer.pool._processes
         os.kill(next(iter(processes)), signal.SIGKILL)
 
 

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import torch
-from reliability.checkpointer import SafeCheckpointer
 from fault_actions import state_digest
 from recipe import ROOT, SAMPLES, SEPARATION
+from reliability.checkpointer import SafeCheckpointer
 from reliability.checksums import find_problem
 
 # 4 mixtures: a window of 3 batches and a shorter one in each of 2 epochs.
@@ -19,8 +19,8 @@ OPTIONS = (
     "hparams/convtasnet.yaml --N=8 --B=4 --H=8 --X=2 --R=1 --kernel_size=32 "
     "--stride=16 --number_of_epochs=2 --batch_size=1 --segment_seconds=0.5 "
     "--grad_accumulation_factor=3 --ckpt_interval_steps=1 --noprogressbar "
-    "--device=cpu --cache_folder=null --metrics=[si_sdr] --tensorboard=null "
-    "--valid_variants=[SER,S] --test_variants=[SER,S] --strata=[] --lr=0.01"
+    "--device=cpu --metrics=[si_sdr] --lr=0.01 "
+    "--valid_variants=[SER,S] --test_variants=[SER,S]"
 ).split()
 PARTS = ("encoder", "masknet", "decoder")
 

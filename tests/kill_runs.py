@@ -41,7 +41,7 @@ PLACES = {
     "between_epochs": {1: [("_fit_train", 2)], 5: [("_fit_train", 2)]},
     "test": {1: [("evaluate_batch", 8)], 5: [("evaluate_batch", 8)]},
     "twice": {
-        1: [("seal", 2), ("fit_batch", 9)],
+        1: [("write_checksums", 2), ("fit_batch", 9)],
         5: [("fit_batch", 7), ("delete_checkpoints", 3)],
     },
 }

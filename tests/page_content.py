@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from reporting.page import Example, PageContent
+from reporting.page import Example, write_page
 
 RATE = 8000  # Hz
 GROUPS = [("SER", "indoor"), ("R", "indoor"), ("SE", "outdoor")]
@@ -52,11 +52,11 @@ def summary_of(scores):
 
 
 def strata_of(scores):
-    """Buses, often; trams, seldom."""
-    parts = {"bus": scores[:55], "tram": scores[55:]}
+    """Dogs, often; cats, seldom."""
+    parts = {"dog": scores[:55], "cat": scores[55:]}
     return pd.DataFrame(
         summary_row(
-            {"stratum": "scene_class", "value": value, "few": len(part) < 10},
+            {"stratum": "event_class", "value": value, "few": len(part) < 10},
             part,
         )
         for value, part in parts.items()
@@ -75,28 +75,31 @@ def example(variant, setting, rule, seconds=1.5, peak=0.5):
         rule=rule,
         scores={"si_sdri s1": -7.25, "pesq s1": np.nan},
         signals={"mixture": noise, "estimate s1": tone, "reference s1": tone},
+        sample_rate=RATE,
     )
 
 
-def content(**changes):
-    """What write_page takes, with changes."""
+EXAMPLES = [
+    example(*group, rule, seconds=1.5 + index / 10)
+    for index, group in enumerate(GROUPS)
+    for rule in ("median", "worst")
+]
+
+
+def write(path, **changes):
+    """Writes a page, with changes of its content."""
     scores = score_rows()
-    report = {
+    content = {
         "facts": {"System": "tiny.yaml", "Task": "SB, separate both"},
         "yaml": "lr: 0.001 # < 1\n",
         "summary": summary_of(scores),
         "scores": scores,
-        "sample_rate": RATE,
         "strata": strata_of(scores),
-        "caveats": {"scene_class": "Trams are rare."},
         "curve": pd.DataFrame(
             {"epoch": [1, 2, 3], "si_sdri": [1.0, 3.0, 2.0]}
         ).assign(ci_low=0.5, ci_high=3.5, train_loss=[-1.0, -3.0, -4.0]),
-        "examples": [
-            example(*group, rule, seconds=1.5 + index / 10)
-            for index, group in enumerate(GROUPS)
-            for rule in ("median", "worst")
-        ],
+        "examples": EXAMPLES,
+        "no_examples": "",
         "notes": ["1 of 60 rows has no PESQ."],
     }
-    return PageContent(**{**report, **changes})
+    write_page(path, **{**content, **changes})

@@ -41,7 +41,7 @@ def add_rank_trace(path):
 def change(owner, path):
     """Makes a class write its losses, its validations and what it tests."""
     fit_batch, start = owner.fit_batch, owner.on_evaluate_start
-    validate = owner.end_of_validation
+    end = owner.on_stage_end
 
     def write(line):
         """Appends it at once."""
@@ -54,10 +54,12 @@ def change(owner, path):
         write({"loss": loss.item()})
         return loss
 
-    def traced_validation(brain, epoch):
+    def traced_end(brain, stage, *arguments, **keywords):
         """Writes what this process validated, and what followed from all."""
         items = [[row["ID"], row["variant"]] for row in brain.valid_rows]
-        validate(brain, epoch)
+        end(brain, stage, *arguments, **keywords)
+        if stage != sb.Stage.VALID:
+            return
         metrics = brain.hparams.lr_scheduler.losses
         lr = brain.optimizer.param_groups[0]["lr"]
         write({"validated": items, "followed": [*metrics, lr]})
@@ -69,7 +71,7 @@ def change(owner, path):
         write({"tested": state_digest(weights, {"state": {}})})
 
     owner.fit_batch, owner.on_evaluate_start = traced_batch, traced_start
-    owner.end_of_validation = traced_validation
+    owner.on_stage_end = traced_end
 
 
 if __name__ == "__main__":

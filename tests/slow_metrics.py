@@ -1,6 +1,8 @@
-"""Metrics that take their time."""
+"""Metrics that take their time, added to those of the recipe."""
 
 import time
+
+import metrics
 
 
 def slow(estimate, reference, sample_rate):
@@ -13,3 +15,11 @@ def endless(estimate, reference, sample_rate):
     """Longer than anyone waits."""
     time.sleep(60)
     return 1.0
+
+
+metrics.METRICS.update(slow=slow, endless=endless)
+
+
+def score_signal(*arguments):
+    """The recipe's; a process that computes it imports this module."""
+    return metrics.score_signal(*arguments)

@@ -10,8 +10,9 @@ import pytest
 import soundfile
 import torch
 from recipe import SEPARATION
+from summary import write_summary
 from test_repository import commands_of
-from trained_runs import make_run
+from trained_runs import CAUSAL, make_run
 
 from speechbrain.inference.separation import SepformerSeparation
 
@@ -42,6 +43,7 @@ def test_commands_of_the_readme(tmp_path):
     run = tmp_path / "results/convtasnet_SB/1234"
     make_run(run, task="SB")
     (run / "test_scores.csv").write_text(SCORES, encoding="utf-8")
+    write_summary(run, ["SER"], "SB")
     noise = 0.1 * np.random.default_rng(0).standard_normal((30_000, 2))
     for name in ("meeting.wav", "recordings/a.wav", "calls/b.flac"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -76,7 +78,7 @@ def test_commands_of_the_readme(tmp_path):
 
 
 def test_a_causal_model_streams_a_file(tmp_path):
-    make_run(tmp_path / "run", "convtasnet_causal.yaml")
+    make_run(tmp_path / "run", **CAUSAL)
     noise = 0.1 * np.random.default_rng(0).standard_normal(30_001)
     soundfile.write(tmp_path / "in.wav", noise, 8000, subtype="FLOAT")
     found = {}
@@ -104,5 +106,5 @@ def test_a_model_that_is_not_causal_does_not_stream(tmp_path):
         timeout=300,
     )
     assert done.returncode == 2
-    assert "convtasnet_causal.yaml" in done.stderr
+    assert "--norm_type=cLN --causal=True" in done.stderr
     assert not (tmp_path / "out").exists()

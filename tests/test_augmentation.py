@@ -23,10 +23,17 @@ def mixer_of(seed=1):
     return Mixer("ES", ["SER"], seed=seed, sample_rate=8000)
 
 
+def dataset_of(mixer, ids):
+    """A dataset whose pipeline has a mixer; what it reads is not asked for."""
+    row = dict.fromkeys(Mixer.takes)
+    dataset = SeededDataset(dict.fromkeys(ids, row))
+    dataset.add_dynamic_item(mixer, mixer.takes, mixer.provides)
+    return dataset
+
+
 def epochs(mixer, workers=0, persistent=False, skip=0, seeded=True):
     """What is drawn for each of 8 items in 2 epochs, the first from skip on."""
-    data = {str(number): {} for number in range(8)}
-    dataset = SeededDataset(data, mixer)
+    dataset = dataset_of(mixer, map(str, range(8)))
     if not seeded:
         dataset.__class__ = DynamicItemDataset
     dataset.add_dynamic_item(draw_all, "id", "drawn")
@@ -90,7 +97,7 @@ def test_generators_are_put_back_after_an_error():
         draw_all(name)
         raise OSError
 
-    dataset = SeededDataset({"a": {}}, mixer_of())
+    dataset = dataset_of(mixer_of(), ["a"])
     dataset.add_dynamic_item(fail, "id", "drawn")
     dataset.set_output_keys(["drawn"])
     random.seed(1)
@@ -98,3 +105,17 @@ def test_generators_are_put_back_after_an_error():
     with pytest.raises(OSError):
         dataset[0]
     assert random.getstate() == expected
+
+
+def test_a_pipeline_without_a_mixer_is_an_error():
+    dataset = SeededDataset({"a": {}})
+    dataset.add_dynamic_item(draw_all, "id", "drawn")
+    dataset.set_output_keys(["drawn"])
+    with pytest.raises(ValueError, match="expected a mixtures.Mixer"):
+        dataset[0]
+
+
+def test_a_rank_may_have_no_share_of_a_small_validation():
+    dataset = dataset_of(mixer_of(), [])
+    dataset.set_output_keys(["id", "save_audio", *Mixer.provides])
+    assert len(dataset) == 0 and list(SaveableDataLoader(dataset)) == []

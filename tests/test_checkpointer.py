@@ -8,16 +8,15 @@ import os
 import resource
 import shutil
 
-from reliability.training import checkpointer
 import pytest
-from reliability.training import checksums as seals
 import torch
-from reliability.checkpointer import SafeCheckpointer
+from reliability import checkpointer, checksums
+from reliability.checkpointer import UNSAFE_SWITCH, SafeCheckpointer
 from reliability.random_state import RandomState
 
 from speechbrain.utils.epoch_loop import EpochCounter
 
-LOG = "checkpointer"
+LOG = "reliability.checkpointer"
 
 
 class KillError(BaseException):
@@ -101,7 +100,9 @@ def test_a_checkpoint_holds_these_files_readable_without_executing_code(two):
         torch.load(two / f"CKPT+2/{name}.ckpt", weights_only=True)
     assert loaded(two) == 2
     sums = json.loads((two / "CKPT+2/sha256.json").read_text())
-    assert sorted(sums) == [name for name in FILES if name != seals.SUMS]
+    assert sorted(sums) == [
+        name for name in FILES if name != checksums.CHECKSUMS
+    ]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -115,7 +116,7 @@ def test_damage_is_named_and_the_older_checkpoint_taken(
     (message,) = [r.getMessage() for r in caplog.records if r.name == LOG]
     assert str(two / "CKPT+2") in message and "BROKEN+2" in message
     # Of the sums themselves, damage shows in the first file they do not match.
-    assert file in message or file == seals.SUMS
+    assert file in message or file == checksums.CHECKSUMS
     assert names(two) == ["BROKEN+2", "CKPT+1"]
     assert loaded(two) == 1
 
@@ -147,8 +148,8 @@ STEPS = {
     "makedirs": (checkpointer.os, "makedirs"),
     "the meta": (SafeCheckpointer, "_save_checkpoint_metafile"),
     "a saver": (torch, "save"),
-    "the sums": (seals.json, "dump"),
-    "to disk": (seals.os, "fsync"),
+    "the sums": (checksums.json, "dump"),
+    "to disk": (checksums.os, "fsync"),
     "the name": (checkpointer.os, "replace"),
 }
 
@@ -248,3 +249,13 @@ def test_weights_that_are_not_finite_are_not_saved(two, value):
 
 def test_without_checkpoints_nothing_is_loaded(tmp_path):
     assert make(tmp_path).recover_if_possible(max_key="score") is None
+
+
+def test_a_switch_that_lets_checkpoints_run_code_is_refused(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv(UNSAFE_SWITCH, "1")
+    with pytest.raises(ValueError, match=f"{UNSAFE_SWITCH} lets .* unset it"):
+        make(tmp_path)
+    monkeypatch.setenv(UNSAFE_SWITCH, "0")
+    make(tmp_path)

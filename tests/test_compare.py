@@ -7,8 +7,8 @@ Authors
 import numpy as np
 import pandas as pd
 import pytest
-from reporting.compare import compare, readable
 from paired_scores import GAINS, ROWS, lines_of, scores_of
+from reporting.compare import compare, readable
 from scipy import stats
 
 

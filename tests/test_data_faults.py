@@ -163,7 +163,7 @@ def test_a_file_that_only_seems_to_change(server, whole, corpus, tmp_path):
         ("fit_batch", 6),
         pytest.param("fit_batch", 1, marks=matrix),
         pytest.param("optimizers_step", 1, marks=matrix),
-        pytest.param("seal", 2, marks=matrix),
+        pytest.param("write_checksums", 2, marks=matrix),
         pytest.param("_publish", 1, marks=matrix),
         pytest.param("delete_checkpoints", 2, marks=matrix),
         pytest.param("evaluate_batch", 2, marks=matrix),
@@ -188,7 +188,7 @@ def test_a_killed_worker(server, whole, tmp_path, place, number):
 
 @pytest.mark.promise(WORKERS)
 def test_a_killed_scoring_process(server, whole, tmp_path):
-    options = ["--metrics=[slow_metrics.slow]"]
+    options = ["--metrics=[slow]"]
     faults = [("evaluate_batch", 11, "kill_scoring")]
     folder = tmp_path / "run"
     output = server.succeed(folder, *options, faults=faults)
@@ -216,7 +216,7 @@ def test_an_end_does_not_wait_for_scores(
     found, process, output = server.run(
         tmp_path / "run",
         f"--data_folder={corpus}",
-        "--metrics=[slow_metrics.endless]",
+        "--metrics=[endless]",
         faults=[("evaluate_batch", number, action)],
     )
     assert found == code, output[-3000:]
@@ -228,7 +228,7 @@ def test_an_end_does_not_wait_for_scores(
 @pytest.mark.promise(WORKERS)
 def test_scoring_processes_of_a_killed_run(server, tmp_path):
     faults = [("evaluate_batch", 12, "SIGKILL")]
-    options = ["--metrics=[slow_metrics.slow]"]
+    options = ["--metrics=[slow]"]
     folder = tmp_path / "run"
     code, process, _ = server.run(folder, *options, faults=faults)
     assert code == -9 and not left_after(process, seconds=30)

@@ -1,11 +1,13 @@
-"""At the default size too the fast Conv-TasNet computes what SpeechBrain's does."""
+"""The fast Conv-TasNet has SpeechBrain's results at the default size."""
 
 import copy
 
 import pytest
 import torch
 from recipe import hparams_of
-from test_convtasnet import distance, pair
+from test_convtasnet import SIZES, distance, pair
+
+from speechbrain.lobes.models import conv_tasnet
 
 pytestmark = pytest.mark.slow
 DEFAULT = dict(N=256, B=256, H=512, X=8, R=4)
@@ -31,8 +33,8 @@ def test_the_default_size_agrees_with_the_stock_network(options):
     fast, stock = pair(**DEFAULT, **options, mask_nonlinear="softmax")
     for net in (fast, stock):
         for name, parameter in net.named_parameters():
-            # A value near zero may fall on either side of PReLU's edge: such a
-            # network's gradient is 1e-3 from that in float64, stock or fast.
+            # A value near zero may fall on either side of PReLU's kink, which
+            # alone moves the gradient by 1e-3, in both networks.
             if name.endswith("act.weight"):
                 parameter.data.fill_(1)
     features = 0.1 * torch.randn(1, 256, 999).relu()
@@ -48,10 +50,11 @@ def test_the_default_size_agrees_with_the_stock_network(options):
 def test_gradients_through_prelu_are_as_near_to_float64_as_those_of_stock(
     is_trained,
 ):
-    """Both have values near zero on either side of PReLU's edge."""
+    """Values near zero fall on either side of PReLU's kink in both."""
     fast, stock = pair(**DEFAULT, C=1)
     if not is_trained:
-        initial = hparams_of(implementation="stock")["masknet"].state_dict()
+        options = {**SIZES, **DEFAULT, "C": 1}
+        initial = conv_tasnet.MaskNet(**options).state_dict()
         for net in (fast, stock):
             net.load_state_dict(initial)
     exact = copy.deepcopy(stock).double()

@@ -4,17 +4,19 @@ import json
 import os
 import time
 
-from exporting import export
+import export
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 import yaml
+from exporting import export as exporting
 from exporting.onnx_file import check_onnx
-from safetensors.torch import load_file
 from inference.separation import Separation
 from inference.trained import load_trained
-from trained_runs import make_run
+from safetensors.torch import load_file
+from summary import write_summary
+from trained_runs import CAUSAL, make_run
 
 from speechbrain.inference.separation import SepformerSeparation
 
@@ -26,12 +28,19 @@ b,SE,outdoor,s2,9.0,-1.0,10.0
 """
 
 
+def make_tested_run(folder):
+    """A run for SB with scores; returns its network."""
+    net = make_run(folder, task="SB")
+    (folder / "test_scores.csv").write_text(SCORES, encoding="utf-8")
+    write_summary(folder, ["SER", "SE"], "SB")
+    return net
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A tested run for SB and its network."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    net = make_run(folder, task="SB")
-    (folder / "test_scores.csv").write_text(SCORES, encoding="utf-8")
+    net = make_tested_run(folder)
     (folder / "record").mkdir()
     text = (folder / "hyperparams.yaml").read_text(encoding="utf-8")
     (folder / "record/hyperparams-1.yaml").write_text(text, encoding="utf-8")
@@ -41,6 +50,7 @@ def run(tmp_path_factory):
         "hyperparams": "hyperparams-1.yaml",
         "commit": "abc123",
         "device": "cpu",
+        "precision": "fp16",
         "packages": {"torch": "2.11.0", "speechbrain": "1.1.2"},
     }
     (folder / "record/start-0001.json").write_text(json.dumps(start))
@@ -123,7 +133,11 @@ def test_the_card_tells_that_a_corpus_is_simulated(run, tmp_path):
     finally:
         marker.unlink()
     card = (tmp_path / "model/README.md").read_text(encoding="utf-8")
-    assert card.count("simulated speech and sounds, not the released one") == 3
+    head, body = card.removeprefix("---\n").split("\n---\n", 1)
+    (result,) = yaml.safe_load(head)["model-index"][0]["results"]
+    simulated = "simulated speech and sounds, not the released one"
+    assert simulated in result["dataset"]["name"]
+    assert body.count(simulated) == 2  # table and limits
     assert "none was named" in card
 
 
@@ -138,13 +152,22 @@ def test_a_run_that_was_not_tested_is_refused(tmp_path, capsys):
 
 
 def test_scores_of_an_earlier_model_are_refused(tmp_path, capsys):
-    make_run(tmp_path / "run", task="SB")
+    make_tested_run(tmp_path / "run")
     scores = tmp_path / "run/test_scores.csv"
-    scores.write_text(SCORES, encoding="utf-8")
     hour_ago = time.time() - 3600
     os.utime(scores, (hour_ago, hour_ago))
     assert export.main([str(tmp_path / "run"), str(tmp_path / "model")]) == 1
     assert "is older than the model" in capsys.readouterr().err
+
+
+def test_a_damaged_table_is_refused(tmp_path, capsys):
+    make_tested_run(tmp_path / "run")
+    arguments = [str(tmp_path / "run"), str(tmp_path / "model")]
+    for text in ("", "variant,n\nSER,2\n"):
+        (tmp_path / "run/test_summary.csv").write_text(text)
+        assert export.main(arguments) == 1
+        error = capsys.readouterr().err
+        assert "test_summary.csv lacks the columns" in error
 
 
 def test_a_folder_in_use_is_left_alone(run, tmp_path, capsys):
@@ -156,10 +179,10 @@ def test_a_folder_in_use_is_left_alone(run, tmp_path, capsys):
 
 def test_nothing_is_left_of_an_export_that_fails(run, tmp_path, monkeypatch):
     def fail(*arguments):
-        """Of a full disk."""
+        """The error of a full disk."""
         raise OSError("no space left")
 
-    monkeypatch.setattr(export, "model_card", fail)
+    monkeypatch.setattr(exporting, "model_card", fail)
     assert export.main([str(run[0]), str(tmp_path / "model")]) == 1
     assert os.listdir(tmp_path) == []
 
@@ -167,9 +190,8 @@ def test_nothing_is_left_of_an_export_that_fails(run, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 def test_onnx_runtime_gives_the_same_at_any_length(tmp_path, causal):
-    norm_type = "cLN" if causal else "gLN"
-    sizes = dict(X=2, norm_type=norm_type, causal=causal, task="SB")
-    net = make_run(tmp_path / "run", **sizes)
+    sizes = CAUSAL if causal else {}
+    net = make_run(tmp_path / "run", "SB", X=2, **sizes)
     arguments = str(tmp_path / "run"), str(tmp_path / "model")
     assert export.main([*arguments, "--untested", "--onnx"]) == 0
     path = tmp_path / "model/model.onnx"

@@ -69,7 +69,11 @@ def test_a_killed_run_ends_with_the_undisturbed_model(
 @pytest.mark.promise(MODEL)
 def test_a_run_killed_again_and_again(server, whole, tmp_path):
     folder = tmp_path / "run"
-    for place, number in [("to_disk", 3), ("fit_batch", 4), ("seal", 2)]:
+    for place, number in [
+        ("fsync_path", 3),
+        ("fit_batch", 4),
+        ("write_checksums", 2),
+    ]:
         faults = [(place, number, "SIGKILL")]
         assert server.run(folder, faults=faults)[0] == -9
     server.succeed(folder)
@@ -79,7 +83,6 @@ def test_a_run_killed_again_and_again(server, whole, tmp_path):
 CODES = {"SIGTERM": 143, "SIGUSR1": 138, "SIGINT": 130}
 
 
-@pytest.mark.promise(SIGNALS)
 @pytest.mark.promise(SIGNALS)
 @pytest.mark.parametrize(
     "action, place, number, workers, batches",

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 import torch
 from metrics import METRICS, estoi, sdr, si_sdr
-from scoring import score_signal
 from recipe import SAMPLES
 from scipy.signal import butter, sosfilt
+from scoring import score_signal
 from torchmetrics.functional.audio import (
     scale_invariant_signal_distortion_ratio as reference_si_sdr,
 )
@@ -181,24 +181,17 @@ def test_packages_are_called_with_the_right_order_and_band(speech, dtype, gain):
         assert scores["estoi", rate] == pytest.approx(expected, abs=1e-9)
 
 
-def test_estoi_of_a_silent_estimate_was_random(speech):
-    _, reference, sample_rate = speech
+def test_silent_and_partly_silent_estimates_had_random_scores(speech):
+    """pystoi fills silent bands with numbers that it draws each time."""
+    estimate, reference, sample_rate = speech
     silent = np.zeros_like(reference)
     assert estoi(silent, reference, sample_rate) == 0
-
-
-def test_estoi_of_a_partly_silent_estimate_is_that_of_the_package(speech):
-    """But for the random numbers with which pystoi fills what is silent."""
-    estimate, reference, sample_rate = speech
     estimate = estimate.copy()
     estimate[4000:9000] = 0
-    np.random.seed(0)
-    drawn = [
-        pystoi.stoi(reference, estimate, sample_rate, extended=True)
-        for _ in range(20)
-    ]
-    found = estoi(estimate, reference, sample_rate)
-    assert found == pytest.approx(np.mean(drawn), abs=3 * np.std(drawn))
+    state = np.random.get_state()[1].copy()
+    found = [estoi(estimate, reference, sample_rate) for _ in range(3)]
+    assert found[0] == found[1] == found[2]
+    assert np.array_equal(state, np.random.get_state()[1])
 
 
 def test_stoi_of_too_little_speech_is_a_failure_not_a_number():
@@ -208,7 +201,7 @@ def test_stoi_of_too_little_speech_is_a_failure_not_a_number():
         warnings.simplefilter("ignore")
         assert pystoi.stoi(reference, reference, 8000) == 1e-5
     for name in ("stoi", "estoi"):
-        with pytest.raises(ValueError, match="too little speech: 3 frames"):
+        with pytest.raises(ValueError, match="too little speech: Not enough"):
             METRICS[name](reference, reference, 8000)
 
 

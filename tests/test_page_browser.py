@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 
-from reporting import page
+import page_content
 import pytest
-from page_content import content
+from page_content import EXAMPLES
 from recipe import ROOT
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -53,7 +53,7 @@ def start_browser():
 def browser(tmp_path_factory):
     """Has the page open."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    page.write_page(path, content())
+    page_content.write(path)
     driver = start_browser()
     try:
         driver.address = path.as_uri()
@@ -105,9 +105,7 @@ def test_table_sorts_by_words_and_keeps_the_means_below(browser):
 
 def test_every_player_has_its_whole_sound(browser):
     found = browser.execute_async_script(READY)
-    expected = [
-        seconds for e in content().examples for seconds in [seconds_of(e)] * 3
-    ]
+    expected = [seconds for e in EXAMPLES for seconds in [seconds_of(e)] * 3]
     assert len(found) == len(expected) == 18
     players = browser.find_elements("css selector", "audio")
     for (duration, stated, error), seconds, player in zip(
@@ -123,7 +121,7 @@ def test_every_player_has_its_whole_sound(browser):
 
 def seconds_of(example):
     """Length of an example."""
-    return len(example.signals["mixture"]) / content().sample_rate
+    return len(example.signals["mixture"]) / example.sample_rate
 
 
 def test_a_click_into_a_spectrogram_plays_from_there(browser):
@@ -148,7 +146,7 @@ def test_every_picture_is_shown(browser):
 
 def test_screenshot_is_small_enough_for_a_readme(browser, tmp_path):
     report, picture = tmp_path / "report.html", tmp_path / "report.png"
-    page.write_page(report, content())
+    page_content.write(report)
     subprocess.run(
         [sys.executable, ROOT / "tools/screenshot.py", report, picture],
         check=True,

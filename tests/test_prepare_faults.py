@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from audit.full import audit as full
 from prepare_polsess import prepare_polsess
 from promises import CORPUS, PREPARED, PREPARED_TWICE
 from recipe import ROOT
@@ -90,9 +91,7 @@ def all_whole(save, *preparations):
 
 
 def prepared_again(corpus, save):
-    """File name -> bytes after the next preparation, an hour later."""
-    for folder in save.glob(".prepare_*"):
-        os.utime(folder, (0, 0))
+    """File name -> bytes after the next preparation."""
     prepare_polsess(corpus, save)
     return read_all(save)
 
@@ -172,7 +171,7 @@ def prepare_watched(*arguments, **keywords):
     [
         [{}, {}],
         [{"splits": ["train", "valid"]}, {"splits": ["test"]}],
-        [{"audit": "full"}, {"on_bad_rows": "skip"}],
+        [{"audit": full}, {"on_bad_rows": "skip"}],
         [{}, {}, {}, {"splits": ["test"]}],
     ],
 )
@@ -197,7 +196,7 @@ def test_several_at_once(corpus, whole, tmp_path, options):
 def prepare_hearing(corpus, save, folder):
     """Prepares; any writing into a folder ends this process."""
     hear_writes(lambda path: path.startswith(str(folder)) and os._exit(7))
-    prepare_polsess(corpus, save, audit="full")
+    prepare_polsess(corpus, save, audit=full)
 
 
 @pytest.mark.promise(CORPUS)

@@ -7,6 +7,7 @@ Authors
 import numpy as np
 import pytest
 import soundfile
+from audit.full import audit as full
 from prepare_polsess import CorpusError, prepare_polsess
 from tiny_corpus import (
     FOLDERS,
@@ -61,7 +62,7 @@ def test_warning_is_counted_and_listed(
         change = read_wav(root, row, column) - before
         rewrite(root, rows, "mixFile", lambda samples: samples + change)
     with caplog.at_level("WARNING"):
-        prepare_polsess(root, tmp_path / "save", audit="full")
+        prepare_polsess(root, tmp_path / "save", audit=full)
     listed = read_csv(tmp_path / "save" / "audit.csv")
     if check is None:
         assert listed == []
@@ -71,7 +72,8 @@ def test_warning_is_counted_and_listed(
     assert listed[0]["row"] == "2" and listed[0]["split"] == "train"
     assert listed[0]["file"].endswith(row[column])
     assert found in listed[0]["found"]
-    assert f"train: {check}: 1 mixtures" in caplog.text
+    assert f"train: {check}: expected " in caplog.text
+    assert "1 such" in caplog.text
     assert len(read_csv(tmp_path / "save" / "train_C.csv")) == 4
 
 
@@ -85,7 +87,7 @@ def test_clipped_files_are_listed(corpus, tmp_path):
             column,
             lambda x: np.r_[x[:5], peak, x[6:]].astype("int16"),
         )
-    prepare_polsess(root, tmp_path / "save")
+    prepare_polsess(root, tmp_path / "save", audit=full)
     listed = read_csv(tmp_path / "save" / "audit.csv")
     assert [line["check"] for line in listed] == ["clipped", "clipped"]
     assert [line["found"] for line in listed] == ["1 samples", "1 samples"]
@@ -109,17 +111,22 @@ def test_what_splits_share_is_counted_by_pair(corpus, tmp_path, caplog, column):
     shared = rows["train"][0][column].replace("C:\\datasety", "/data")
     rows["test"][1][column] = shared.replace("\\", "/")
     write_metadata(metadata_path(root, "test"), rows["test"])
-    with caplog.at_level("WARNING"):
-        prepare_polsess(root, tmp_path / "save")
-    listed = read_csv(tmp_path / "save" / "audit.csv")
     kinds = {"scene": ["scene"], "event": ["recording"]}.get(
         column[:5], ["recording", "speaker"]
     )
-    assert [line["check"] for line in listed] == [f"shared {k}" for k in kinds]
-    assert {line["row"] for line in listed} == {"3"}
+    with caplog.at_level("WARNING"):
+        prepare_polsess(root, tmp_path / "save")
     for kind in kinds:
-        expected = f"test: shared {kind} with train (1 different): 1 mixtures"
+        expected = f"test: shared {kind}: expected none of train, found 1 in 1"
         assert expected in caplog.text
+    listed = read_csv(tmp_path / "save" / "audit.csv")
+    assert [line["check"] for line in listed] == [f"shared {k}" for k in kinds]
+    # The full audit names the rows.
+    prepare_polsess(root, tmp_path / "save", audit=full)
+    listed = read_csv(tmp_path / "save" / "audit.csv")
+    assert [line["check"] for line in listed if line["row"] == "3"] == [
+        f"shared {kind}" for kind in kinds
+    ]
 
 
 def test_same_speaker_twice(corpus, tmp_path):
@@ -158,8 +165,11 @@ def test_quick_audit_samples_200_mixtures_per_split(tmp_path):
     for row in rows:
         path = wav_path(root, row, "sceneFile")
         soundfile.write(path, np.full(80, np.nan), RATE, subtype="FLOAT")
-    for audit, count in (("quick", 200), ("full", 203)):
-        with pytest.raises(CorpusError, match=f"infinite samples: {count}"):
+    for audit, check in (
+        (None, "mixture is not the sum: 200"),
+        (full, "infinite samples: 203"),
+    ):
+        with pytest.raises(CorpusError, match=check):
             prepare_polsess(root, tmp_path / "save", "test", audit=audit)
 
 

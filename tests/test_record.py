@@ -2,72 +2,96 @@
 
 import hashlib
 import json
+import os
+import platform
 import shutil
+import subprocess
 import zipfile
 from importlib.metadata import version
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from reliability.training import record
+import yaml
 from hyperpyyaml import load_hyperpyyaml
-from recipe import HPARAMS, SEPARATION, hparams_of
-from reliability.record import code_archive, manifest_hashes, record_run
+from recipe import SEPARATION
+from reliability import record
+from reliability.record import commit, record_start, recorded_starts
 
-ARGUMENTS = ["train.py", "hparams/convtasnet.yaml", "--strata=[scene class]"]
+ARGUMENTS = ["train.py", "hparams/convtasnet.yaml", "--variants=[S, E]"]
+HEADER = "# Generated 2026-01-01 from:\n# /a/path\n# yamllint disable\n"
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, monkeypatch):
     """Records a start of a run in a folder of the test."""
     (tmp_path / "save").mkdir()
     (tmp_path / "save/train_SER.csv").write_bytes(b"ID\n1\n")
+    monkeypatch.setattr("sys.argv", ARGUMENTS)
+    monkeypatch.setattr(record, "commit", lambda: "0123-dirty")
 
-    def record_start(**overrides):
+    def record_it(header=HEADER, **keys):
         """Returns what was written, and where."""
-        overrides = {
-            "data_folder": str(tmp_path),
-            "output_folder": str(tmp_path),
-            **overrides,
-        }
-        hparams = hparams_of(**overrides)
-        path = record_run(
-            hparams, HPARAMS / "convtasnet.yaml", overrides, ARGUMENTS, "cpu"
+        text = header + yaml.safe_dump({"lr": 0.5, **keys})
+        (tmp_path / "hyperparams.yaml").write_text(text)
+        hparams = {"output_folder": str(tmp_path)}
+        hparams["save_folder"] = str(tmp_path / "save")
+        brain = SimpleNamespace(
+            hparams=SimpleNamespace(**hparams),
+            device="cpu",
+            precision="bf16",
+            eval_precision="fp32",
         )
+        path = record_start(brain)
         return json.loads(path.read_text()), path.parent
 
-    return record_start
+    return record_it
 
 
 def test_a_run_can_be_repeated_from_its_folder(start, caplog):
     found, folder = start(lr=0.25)
     assert found["command"] == (
-        "train.py hparams/convtasnet.yaml '--strata=[scene class]'"
+        "train.py hparams/convtasnet.yaml '--variants=[S, E]'"
     )
     assert found["packages"]["torch"] == version("torch")
+    assert found["python"] == platform.python_version()
+    assert found["precision"] == "bf16" and found["eval_precision"] == "fp32"
     assert found["manifests"] == {
         "train_SER.csv": hashlib.sha256(b"ID\n1\n").hexdigest()
     }
-    assert found["commit"] and found["device"].startswith("cpu")
+    assert found["device"].startswith("cpu, ")
     with open(folder / found["hyperparams"], encoding="utf-8") as file:
         assert load_hyperpyyaml(file)["lr"] == 0.25
     with zipfile.ZipFile(folder / found["code"]) as archive:
-        for name in ("train.py", "mixer.py", "prepare_polsess.py", "page.html"):
-            assert archive.read(name) == (SEPARATION / name).read_bytes()
-        assert "audit/rows.py" in archive.namelist()
+        for name in (
+            "prepare_polsess.py",
+            "separation/train.py",
+            "separation/reliability/training.py",
+            "separation/reporting/page.html",
+        ):
+            path = SEPARATION.parent / name
+            assert archive.read(name) == path.read_bytes()
+    assert recorded_starts(folder.parent) == [found]
     assert not caplog.text.count("start before")
+
+
+def test_code_that_a_commit_describes_is_not_copied(start, monkeypatch):
+    monkeypatch.setattr(record, "commit", lambda: "0123456789ab")
+    found, folder = start()
+    assert found["commit"] == "0123456789ab"
+    assert not list(folder.glob("code-*"))
 
 
 def test_starts_add_up_and_share_what_is_equal(start):
     first, folder = start()
     before = {path: path.read_bytes() for path in folder.iterdir()}
+    again, _ = start(header=HEADER.replace("01-01", "02-02"))
     second, _ = start(lr=0.25)
-    assert first["code"] == second["code"]
+    assert first["code"] == again["code"] == second["code"]
+    assert first["hyperparams"] == again["hyperparams"]
     assert first["hyperparams"] != second["hyperparams"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [
-            "start-0001.json",
-            "start-0002.json",
+            *(f"start-000{number}.json" for number in (1, 2, 3)),
             first["code"],
             first["hyperparams"],
             second["hyperparams"],
@@ -101,32 +125,66 @@ def test_a_damaged_record_is_said_and_left_alone(start, caplog, content):
     assert (folder / "start-0002.json").exists()
 
 
-def test_the_archive_depends_on_the_code_alone(tmp_path, monkeypatch):
-    copy = shutil.copytree(SEPARATION, tmp_path / "separation", symlinks=False)
-    monkeypatch.setattr(record, "__file__", str(copy / "record.py"))
-    (copy / "mixer.py").touch()
-    same = code_archive()
-    monkeypatch.undo()
-    assert same == code_archive()
-    monkeypatch.setattr(record, "__file__", str(copy / "record.py"))
-    (copy / "mixer.py").write_text("another")
-    assert code_archive() != same
-    (copy / ".#mixer.py").symlink_to("an editor's lock")
-    assert code_archive()
+def test_the_archive_depends_on_the_code_alone(start, tmp_path, monkeypatch):
+    ignore = shutil.ignore_patterns("results", "simulate")
+    copy = shutil.copytree(SEPARATION.parent, tmp_path / "copy", ignore=ignore)
+    monkeypatch.setattr(record, "RECIPE", copy)
+    first = start()[0]["code"]
+    (copy / "separation/mixtures.py").touch()
+    run = copy / "separation/results/net/1234"
+    run.mkdir(parents=True)
+    (run / "train.py").write_text("a copy that SpeechBrain makes")
+    (copy / "separation/.#train.py").symlink_to("an editor's lock")
+    assert start()[0]["code"] == first
+    (copy / "separation/fast/other.py").write_text("another")
+    assert start()[0]["code"] != first
 
 
-def test_only_manifests_are_hashed(tmp_path):
+def test_only_manifests_are_hashed(start, tmp_path):
     for name in ("test_SE.csv", "audit.csv", "log.txt"):
-        (tmp_path / name).write_text("")
-    assert list(manifest_hashes(Path(tmp_path))) == ["test_SE.csv"]
+        (tmp_path / "save" / name).write_text("")
+    assert list(start()[0]["manifests"]) == ["test_SE.csv", "train_SER.csv"]
 
 
-def test_the_version_that_is_imported_counts(monkeypatch):
-    versions = [{"torch": "2.11.0"}, {"torch": "9.9"}]
+def test_the_version_that_is_imported_counts(start, monkeypatch):
     found = [
-        SimpleNamespace(metadata={"Name": name}, version=version)
-        for names in versions
-        for name, version in names.items()
+        SimpleNamespace(metadata={"Name": "torch"}, version=version)
+        for version in ("2.11.0", "9.9")
     ]
     monkeypatch.setattr(record, "distributions", lambda: iter(found))
-    assert record.installed_versions() == {"torch": "2.11.0"}
+    assert start()[0]["packages"] == {"torch": "2.11.0"}
+
+
+def test_commit_tells_changes_of_code_but_not_of_figures(tmp_path, monkeypatch):
+    # Whatever git the user has configured.
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+    def git(*arguments):
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(
+            ["git", *who, *arguments],
+            cwd=tmp_path,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    for folder in ("results", "recipe"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_text("1")
+    (tmp_path / "README.md").write_text("1")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    clean = commit(tmp_path / "recipe")
+    assert len(clean) == 12
+    (tmp_path / "results/file").write_text("2")
+    (tmp_path / "README.md").write_text("2")
+    assert commit(tmp_path / "recipe") == clean
+    (tmp_path / "recipe/file").write_text("2")
+    assert commit(tmp_path / "recipe") == clean + "-dirty"
+
+
+def test_commit_is_unknown_without_git(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert commit() == "unknown"

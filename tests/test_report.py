@@ -1,4 +1,4 @@
-"""The command that writes the tables of a run again.
+"""report.py tables: which files it writes, and what it refuses.
 
 Authors
  * The PolSESS recipe team 2026
@@ -7,7 +7,9 @@ Authors
 import numpy as np
 import pandas as pd
 import pytest
-from reporting.report import main, make_tables, to_csv, write_tables
+from reporting.report import main, notes_on
+from reporting.tables import to_csv, write_texts
+from summary import summarise, write_summary
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def run(tmp_path):
     scores = scores.assign(setting="outdoor", source="s1", si_sdr=[1, 2, 6])
     scores = scores.assign(si_sdr_mix=0.5, si_sdri=scores["si_sdr"] - 0.5)
     (tmp_path / "run" / "save").mkdir(parents=True)
-    write_tables({"test_scores.csv": to_csv(scores)}, tmp_path / "run")
+    write_texts({"test_scores.csv": to_csv(scores)}, tmp_path / "run")
     manifest = pd.DataFrame({"ID": ["a", "b", "c"], "ssr_db": [-5, 0, -5]})
     metadata = pd.DataFrame({"ID": ["a", "b", "c"], "SSR": [-5, 0, -5]})
     for name, table in (("S", manifest), ("metadata", metadata)):
@@ -62,7 +64,10 @@ def test_tables_can_go_elsewhere(run, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["{run}", "--strata", "decay"], "'decay' is no column of the scores"),
+        (
+            ["{run}", "--strata", "decay"],
+            "'decay' is not a column of the scores",
+        ),
         (
             ["{run}", "--strata", "SSR", "--save_folder", "{run}/no"],
             "test_S.csv is missing",
@@ -89,28 +94,33 @@ def test_unknown_commands_end_with_2(arguments, capsys):
 
 
 def test_texts_are_replaced_as_a_whole(tmp_path):
-    write_tables({"a.md": "old", "b.md": "old"}, tmp_path)
+    write_texts({"a.md": "old", "b.md": "old"}, tmp_path)
     with pytest.raises(TypeError):
-        write_tables({"a.md": "new", "b.md": None}, tmp_path)
+        write_texts({"a.md": "new", "b.md": None}, tmp_path)
     assert (tmp_path / "a.md").read_text() == "new"
     assert (tmp_path / "b.md").read_text() == "old"
 
 
-def test_tables_do_not_depend_on_the_order_of_the_rows(run):
-    """Sums in another order differ in the last digit, and so did intervals."""
-    rows = pd.read_csv(run / "test_scores.csv").iloc[[0] * 16]
-    rows["setting"] = "indoor"
-    rows["ID"] = [f"m{number}" for number in range(4)] * 4
-    variants = ["SER", "SR", "ER", "R"]
-    rows["variant"] = np.repeat(variants, 4)
-    generator = np.random.default_rng(0)
-    for _ in range(40):
-        rows["si_sdr"] = generator.normal(0, 10, 16).round(6)
-        shuffled = rows.sample(frac=1, random_state=generator)
-        tables = [
-            make_tables(frame, variants, "ES", [], run / "save", False)
-            for frame in (rows, shuffled)
-        ]
-        assert tables[0][2] == tables[1][2]
-        columns = tables[0][0].select_dtypes("number").columns
-        assert tables[0][0][columns].equals(tables[1][0][columns])
+def test_summary_is_the_one_of_the_test(run, capsys):
+    """report.py and train.py write the same bytes, E without mixtures too."""
+    write_summary(run, ["E", "S"], "ES")
+    before = (run / "test_summary.csv").read_bytes()
+    assert main(["tables", str(run)]) == 0
+    assert (run / "test_summary.csv").read_bytes() == before
+    assert "| E |  | 0 (no mixtures) |" in capsys.readouterr().out
+    assert not (run / "test_strata.md").exists()
+
+
+def test_notes_count_failures_and_name_empty_variants():
+    scores = pd.DataFrame({"ID": ["a", "b"], "variant": "S", "source": "s1"})
+    scores = scores.assign(setting="outdoor", si_sdr=[1, np.nan])
+    scores = scores.assign(si_sdr_mix=0.0, si_sdri=scores["si_sdr"])
+    scores = scores.assign(pesq=np.nan, pesq_mix=1.0)
+    notes = notes_on(scores, summarise(scores, ["S", "SER", "E"], "ES"))
+    assert [note.split(":")[0] for note in notes] == [
+        "1 of 2 rows have no si_sdr",
+        "2 of 2 rows have no pesq",
+        "no test mixture has the variant SER, E",
+    ]
+    scores = scores.drop(columns=["pesq", "pesq_mix"]).fillna(2)
+    assert notes_on(scores, summarise(scores, ["S"], "ES")) == []

@@ -1,25 +1,41 @@
-"""The documents say what is there: commands, paths, keys, figures."""
+"""The documents name what exists; imports follow the architecture."""
 
-import csv
 import functools
 import re
 import subprocess
 import sys
 
 import pytest
-from recipe import HPARAMS, ROOT, SEPARATION, SYSTEMS
+from recipe import HPARAMS, ROOT, SEPARATION
 from torch.distributed.run import get_args_parser
+
+sys.path.append(str(ROOT / "tools"))
+
+from upstream_tree import TIER_1, imported  # noqa: E402
 
 READMES = [
     ROOT / "README.md",
     ROOT / "recipes/PolSESS/README.md",
     SEPARATION / "README.md",
 ]
-
-
-def keys_of(path):
-    """Top-level keys of a YAML."""
-    return re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.M)
+RECIPE = SEPARATION.parent
+TIER_1_NAMES = {name.rpartition("/")[2][:-3] for name in TIER_1}
+# Room -> what it may import of ours.
+ROOMS = {
+    "reliability": TIER_1_NAMES,
+    "inference": {"reliability", "fast"} | TIER_1_NAMES,  # builds its network
+    "streaming": {"inference"} | TIER_1_NAMES,
+    "exporting": {"inference", "reporting", "reliability"} | TIER_1_NAMES,
+    "reporting": {"inference", "reliability"} | TIER_1_NAMES,
+    "fast": set(),
+    "audit": {"prepare_polsess"},
+    "simulate": {"prepare_polsess"},
+}
+COMMANDS = {
+    "separate_file": "inference",
+    "export": "exporting",
+    "report": "reporting",
+}
 
 
 def commands_of(path):
@@ -31,144 +47,126 @@ def commands_of(path):
 
 
 @functools.cache
-def report_options():
-    """All options of the commands of report.py."""
-    shown = ""
-    for command in ("tables", "compare"):
-        shown += subprocess.run(
-            [sys.executable, SEPARATION / "report.py", command, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    return set(re.findall(r"--(\w+)", shown))
+def help_of(script, subcommand=()):
+    """What a script prints for --help."""
+    return subprocess.run(
+        [sys.executable, script, *subcommand, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def check_options(script, words):
+    """Asserts that a script has the options of a command."""
+    commands = re.search(r"\{([\w,]+)\}", help_of(script))
+    choices = commands[1].split(",") if commands else []
+    subcommand = tuple(word for word in words[:1] if word in choices)
+    shown = help_of(script, subcommand)
+    for option in re.findall(r"(?<!\S)--\w+", " ".join(words)):
+        assert re.search(rf"{option}\b", shown), f"{script.name} {option}"
+
+
+def check_training(command):
+    """Asserts that the YAML has the keys that a command of train.py sets."""
+    text = (HPARAMS / "convtasnet.yaml").read_text(encoding="utf-8")
+    keys = set(re.findall(r"^(\w+):", text, re.M))
+    launcher, _, rest = command.partition("train.py")
+    actions = get_args_parser()._actions
+    known = {option for action in actions for option in action.option_strings}
+    assert set(re.findall(r"--[\w-]+", launcher)) <= known
+    options = {"test_only", "precision", "eval_precision", "device"}
+    assert set(re.findall(r"--(\w+)", rest)) <= keys | options, command
 
 
 @pytest.mark.parametrize(
-    "path", READMES, ids=lambda p: str(p.relative_to(ROOT))
+    "path", READMES, ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_links_of_readmes_lead_somewhere(path):
     text = path.read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#]+)\)", text)
-    missing = [
-        link
-        for link in links
-        if not link.startswith("http") and not (path.parent / link).exists()
-    ]
+    files = [link for link in links if not link.startswith("http")]
+    missing = [link for link in files if not (path.parent / link).exists()]
     assert links and not missing
 
 
 def test_paths_in_the_map_exist():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text.split("## Map")[1].split("##")[0]
-    named = re.findall(r"`([^`]+)`", table)
-    for name in named:
-        found = [ROOT / name, SEPARATION / name]
-        assert any(path.exists() for path in found), name
+    for name in re.findall(r"`([^`]+)`", table):
+        assert any((x / name).exists() for x in (ROOT, SEPARATION)), name
 
 
 @pytest.mark.parametrize(
-    "path", READMES, ids=lambda p: str(p.relative_to(ROOT))
+    "path", READMES, ids=lambda path: str(path.relative_to(ROOT))
 )
-def test_commands_of_readmes_name_real_scripts_options_and_keys(path):
-    keys = set(keys_of(HPARAMS / "convtasnet.yaml"))
-    options = {"test_only", "precision", "eval_precision"}
-    of_torchrun = {
-        a for o in get_args_parser()._actions for a in o.option_strings
-    }
+def test_commands_of_readmes_name_real_scripts_and_options(path):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     commands = commands_of(path)
     assert commands
     for command in commands:
         words = command.split()
         if words[0] == "make":
-            assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text()
-        for word in words:
-            if word.endswith((".py", ".yaml", "requirements.txt")):
-                places = (path.parent, SEPARATION, ROOT)
-                assert any((p / word).exists() for p in places), word
-        if "report.py" in command:
-            assert set(re.findall(r"--(\w+)", command)) <= report_options()
-        for name in ("separate_file.py", "export.py"):
-            if f" {name}" in command:
-                text = (SEPARATION / name).read_text(encoding="utf-8")
-                for option in re.findall(r"--\w+", command):
-                    assert f'"{option}"' in text, command
-        if "train.py" in command:
-            launcher, script = command.split("train.py")
-            assert set(re.findall(r"--[\w-]+", launcher)) <= of_torchrun
-            given = re.findall(r"--(\w+)", script)
-            assert set(given) <= keys | options, command
+            assert f"\n{words[1]}:" in makefile, command
+        for number, word in enumerate(words):
+            if not word.endswith((".py", ".yaml", "requirements.txt")):
+                continue
+            places = [x / word for x in (path.parent, SEPARATION, ROOT)]
+            found = [place for place in places if place.exists()]
+            assert found, command
+            if word.endswith("train.py"):
+                check_training(command)
+            elif word.endswith(".py"):
+                check_options(found[0], words[number + 1 :])
 
 
-@pytest.mark.parametrize(
-    "script", ["prepare_polsess.py", "simulate/make_corpus.py"]
-)
-def test_options_in_the_dataset_card_exist(script):
-    path = ROOT / "recipes/PolSESS" / script
-    shown = subprocess.run(
-        [sys.executable, path, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    commands = commands_of(ROOT / "recipes/PolSESS/README.md")
-    used = [c for c in commands if f"{script} " in c]
-    assert used
-    for option in re.findall(r"--\w+", " ".join(used)):
-        assert option in shown, option
+def test_the_demo_sets_keys_of_the_yaml():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    flags = re.search(r"DEMO_FLAGS := (.*?)\n(?!\t)", text, re.S)[1]
+    assert "--N=128" in flags
+    check_training(f"train.py {flags}")
 
 
-def test_configurations_share_their_keys():
-    expected = keys_of(HPARAMS / "convtasnet.yaml")
-    for path in SYSTEMS:
-        assert keys_of(path) == expected, path.name
-    tests = set(HPARAMS.glob("*.yaml")) - set(SYSTEMS)
-    assert {path.name[:5] for path in tests} == {"test_"}
+def test_no_file_names_a_path_of_a_machine():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.splitlines()
+    homes = re.compile(r"(?<![\w.])/(?:home|root|Users|work)/\w")
+    for name in listed:
+        path = ROOT / name
+        if path.suffix in (".wav", ".ckpt", ".png") or not path.is_file():
+            continue
+        assert not homes.search(path.read_text(encoding="utf-8")), name
 
 
-def test_versions_are_said_once():
-    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    assert "torch==2.11.0\n" in pins and "torchaudio==2.11.0\n" in pins
-    assert "-r requirements.txt" in (ROOT / "environment.yml").read_text()
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert 'requires-python = ">=3.10,<3.13"' in project
-    assert (3, 10) <= sys.version_info[:2] <= (3, 12)
+def imports_of(folder):
+    """Modules that the files of a folder import."""
+    files = list(folder.rglob("*.py"))
+    assert files, folder
+    texts = (path.read_text(encoding="utf-8") for path in files)
+    return set().union(*map(imported, texts))
 
 
-def test_readme_shows_the_figures_that_the_demo_wrote():
-    path = ROOT / "results/demo/test_summary.md"
-    written = path.read_text(encoding="utf-8").splitlines()
-    shown = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = shown.split("<!-- demo results: begin -->\n")[1].split("\n\n")[0]
-    tables = [
-        [[cell.strip() for cell in line.split("|")] for line in lines]
-        for lines in (written[: written.index("")], shown.splitlines())
-    ]
-    positions = [tables[0][0].index(name) for name in tables[1][0]]
-    assert len(tables[1]) == len(tables[0]) > 10
-    for whole, part in zip(tables[0][2:], tables[1][2:]):
-        assert [whole[position] for position in positions] == part
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_in_one_direction(room):
+    parent = RECIPE if room in ("audit", "simulate") else SEPARATION
+    ours = set(ROOMS) | TIER_1_NAMES | set(COMMANDS)
+    assert imports_of(parent / room) & ours <= ROOMS[room] | {room}
 
 
-def test_the_recipe_shows_the_figures_that_the_demo_wrote():
-    with open(ROOT / "results/demo/test_summary.csv", newline="") as file:
-        rows = {row["variant"]: row for row in csv.DictReader(file)}
-    mean = rows["macro mean"]
-    text = (SEPARATION / "README.md").read_text(encoding="utf-8")
-    header, _, row = text.split("<!-- demo row: begin -->\n")[1].splitlines()[
-        :3
-    ]
-    names = [cell.strip() for cell in header.strip("|").split("|")]
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    shown = dict(zip(names, cells))
-    for name in ("SI-SDR", "SI-SDRi", "SDR", "PESQ", "STOI"):
-        column = f"{name.lower().replace('-', '_')}_mean"
-        digits = len(shown[name].split(".")[1])
-        assert float(shown[name]) == round(float(mean[column]), digits) != 0
-    log = (ROOT / "results/demo/train_log.txt").read_text(encoding="utf-8")
-    spent = re.findall(r"(?:waiting|computing)_seconds: ([\d.]+)", log)
-    seconds = sum(map(float, spent)) / len(log.splitlines())
-    assert f"takes {seconds:.0f} s to train" in text
+def test_tier_1_imports_no_room():
+    for name in TIER_1:
+        modules = imported((ROOT / name).read_text(encoding="utf-8"))
+        assert not modules & (set(ROOMS) | set(COMMANDS)), name
+
+
+def test_commands_are_the_only_other_files_beside_tier_1():
+    files = {path.stem: path for path in SEPARATION.glob("*.py")}
+    links = {name for name, path in files.items() if path.is_symlink()}
+    assert set(files) - links == (TIER_1_NAMES | set(COMMANDS)) - links
+    for name, room in COMMANDS.items():
+        text = files[name].read_text(encoding="utf-8")
+        assert room in imported(text) and len(text.splitlines()) <= 100, name
 
 
 @pytest.mark.parametrize(
@@ -190,7 +188,10 @@ def test_the_recipe_has_the_sections_of_other_recipes(title):
     assert section and len(section[1].split()) > 3
 
 
-def test_the_picture_of_the_report_is_there_and_small():
-    path = ROOT / "results/demo/report.png"
-    assert 10_000 < path.stat().st_size < 1_000_000
-    assert "(results/demo/report.png)" in (ROOT / "README.md").read_text()
+def test_requirements_are_stated_once():
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert re.search(r"^torch==[\d.]+$", pins, re.M)
+    assert "-r requirements.txt" in (ROOT / "environment.yml").read_text()
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', project)
+    assert int(found[1]) <= sys.version_info.minor < int(found[2])

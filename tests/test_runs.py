@@ -6,8 +6,8 @@ Authors
 
 import pandas as pd
 import pytest
-from reporting.report import to_csv, write_tables
 from reporting.runs import read_curve, read_scores, variants_of_test
+from reporting.tables import to_csv, write_texts
 
 COLUMNS = "ID,variant,setting,source,si_sdr,si_sdr_mix,si_sdri"
 
@@ -30,7 +30,7 @@ def test_scores_are_read_as_they_were_written(tmp_path):
     scores = scores.assign(setting="outdoor", source="s1+s2", si_sdr=1.25)
     scores = scores.assign(si_sdr_mix=-1.5, si_sdri=2.75)
     scores.loc[0, ["si_sdr", "si_sdri"]] = float("nan")
-    write_tables({"test_scores.csv": to_csv(scores)}, tmp_path)
+    write_texts({"test_scores.csv": to_csv(scores)}, tmp_path)
     pd.testing.assert_frame_equal(read_scores(str(tmp_path)), scores)
 
 

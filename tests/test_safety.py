@@ -6,11 +6,11 @@ import pickle
 import pytest
 import torch
 import yaml
-from reliability.checkpointer import SafeCheckpointer
-from inference.checkpoints import load_weights, start_from
 from promises import NO_CODE
 from recipe import hparams_of
-from reliability.checksums import SUMS, seal
+from reliability.checkpointer import SafeCheckpointer
+from reliability.checkpoints import check_checkpoint, load_weights, start_from
+from reliability.checksums import CHECKSUMS, write_checksums
 
 SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
 
@@ -52,8 +52,8 @@ def spoil(path, trap):
         path.write_text(path.read_text() + f"note: {text}")
     else:
         torch.save({"weight": Payload(trap)}, path)
-    (path.parent / SUMS).unlink()
-    seal(path.parent)
+    (path.parent / CHECKSUMS).unlink()
+    write_checksums(path.parent)
 
 
 @pytest.mark.promise(NO_CODE)
@@ -78,7 +78,7 @@ def test_loading_weights_runs_no_code(saved, tmp_path, with_sums, whole_run):
     trap = tmp_path / "trap"
     spoil(folder / "encoder.ckpt", trap)
     if not with_sums:
-        (folder / SUMS).unlink()
+        (folder / CHECKSUMS).unlink()
     with pytest.raises(ValueError, match="encoder.ckpt.*might run code"):
         load_weights(separator, folder.parent if whole_run else folder)
     assert not trap.exists()
@@ -100,7 +100,7 @@ def test_the_code_would_run(saved, tmp_path):
 @pytest.mark.parametrize("size", [0, 100])
 def test_cut_off_weights_without_sums_are_named(saved, size):
     _, folder, separator = saved
-    (folder / SUMS).unlink()
+    (folder / CHECKSUMS).unlink()
     with open(folder / "masknet.ckpt", "r+b") as file:
         file.truncate(size)
     with pytest.raises(ValueError, match="masknet.ckpt is damaged"):
@@ -119,11 +119,20 @@ def test_damaged_weights_are_not_loaded(saved):
 def test_checkpoints_of_the_run_come_before_other_weights(saved, caplog):
     checkpointer, folder, separator = saved
     before = separator.encoder.conv1d.weight.clone()
-    hparams = {
-        "init_from": "/a/folder/that/is/gone",
-        "checkpointer": checkpointer,
-        "save_folder": str(folder.parent),
-    }
-    start_from(hparams)
+    start_from(separator, "/a/folder/that/is/gone", checkpointer)
     assert "init_from: /a/folder/that/is/gone is not loaded" in caplog.text
     assert torch.equal(separator.encoder.conv1d.weight, before)
+
+
+def test_a_model_that_was_neither_trained_nor_loaded_is_not_tested(
+    saved, tmp_path
+):
+    checkpointer, _, _ = saved
+    check_checkpoint(checkpointer, None)
+    empty = SafeCheckpointer(tmp_path / "empty")
+    with pytest.raises(ValueError, match="expected a checkpoint to test"):
+        check_checkpoint(empty, None)
+    with pytest.raises(ValueError, match="give --init_from"):
+        check_checkpoint(None, None)
+    check_checkpoint(empty, "/a/run")
+    check_checkpoint(None, "/a/run")

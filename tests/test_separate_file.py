@@ -7,12 +7,12 @@ import sys
 
 import numpy as np
 import pytest
-from inference import separate as separate_file
+import separate_file
 import soundfile
 import torch
 from inference.audio_files import Recording
-from recipe import SEPARATION
 from inference.separation import Separation
+from recipe import SEPARATION
 from torchaudio.functional import resample
 from trained_runs import make_run
 

@@ -5,11 +5,12 @@ from multiprocessing.pool import ThreadPool
 import numpy as np
 import pytest
 import torch
-from inference.levels import Level
-from inference.separation import Separation
+from fast.convtasnet import MaskNet
+from inference.cross_corpus import separator_for
+from inference.separation import LevelMatcher, Separation
 from inference.trained import load_trained
-from trained_runs import make_run
 from inference.windows import Windows, best_order
+from trained_runs import make_run
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +103,53 @@ def test_nothing_that_a_yaml_names_is_run(tmp_path):
     trap = f"trap: !apply:os.mkdir [{tmp_path}/trap]\n"
     path.write_text(trap + text, encoding="utf-8")
     load_trained(tmp_path / "run")
-    odd = text.replace("!apply:convtasnet.mask_network", "!apply:os.mkdir")
+    odd = text.replace("!new:fast.convtasnet.MaskNet", "!apply:os.mkdir")
     path.write_text(odd, encoding="utf-8")
     with pytest.raises(ValueError, match="found !apply:os.mkdir, which is not"):
         load_trained(tmp_path / "run")
     assert not (tmp_path / "trap").exists()
+
+
+OLD_NAMES = {
+    "!apply:variants.": "!apply:mmipc.",
+    "!new:fast.convtasnet.MaskNet": "!apply:convtasnet.mask_network",
+}
+
+
+@pytest.mark.parametrize("implementation", ["fast", "stock"])
+def test_runs_of_earlier_versions_load(tmp_path, implementation):
+    net = make_run(tmp_path / "run", task="SB")
+    path = tmp_path / "run/hyperparams.yaml"
+    text = path.read_text(encoding="utf-8")
+    for new, old in OLD_NAMES.items():
+        assert new in text
+        text = text.replace(new, old)
+    line = f"\n      implementation: {implementation}\n      N: 16\n      B: 8"
+    assert text.count("\n      N: 16\n      B: 8") == 1
+    path.write_text(text.replace("\n      N: 16\n      B: 8", line))
+    model = load_trained(tmp_path / "run")
+    is_fast = isinstance(model.separator.masknet, MaskNet)
+    assert is_fast == (implementation == "fast")
+    assert "implementation" not in model.sizes["masknet"]
+    mixture = signal(3000)[None]
+    with torch.no_grad():
+        assert torch.allclose(model.separator(mixture), net(mixture), atol=1e-5)
+
+
+def test_a_model_for_another_corpus_must_fit_it(tmp_path):
+    make_run(tmp_path / "SB", task="SB")
+    make_run(tmp_path / "ES")
+    separator = separator_for(tmp_path / "SB", "SB", 8000)
+    assert separator(torch.randn(1, 800)).shape == (1, 800, 2)
+    for path, task, rate, message in (
+        (tmp_path / "ES", "SB", 8000, "init_from: .* task SB .* task ES"),
+        (tmp_path / "SB", "SB", 16000, "for 16000 Hz, found .* for 8000 Hz"),
+        (tmp_path / "nothing", "SB", 8000, "init_from: .*nothing: no such"),
+        (None, "SB", 8000, "init_from: expected a trained model"),
+        (tmp_path / "SB", "EB", 8000, "task: expected SB, found EB"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            separator_for(path, task, rate)
 
 
 def test_folders_without_a_model_are_refused(tmp_path, run):
@@ -192,18 +235,25 @@ def test_an_overlap_of_more_than_half_a_window_is_refused(overlap):
         Windows(None, 100, overlap)
 
 
-def test_no_sample_is_beyond_full_scale():
+def test_no_sample_exceeds_full_scale():
     mixture = torch.tensor([1.0, 0.0, 0.0, 0.0])
     estimates = torch.tensor([[1.0], [0.5], [-4.0], [0.0]]) / 100
-    level = Level()
-    for part in ((mixture[:2], estimates[:2]), (mixture[2:], estimates[2:])):
-        level.add(*part)
+
+    def level_of(mixture):
+        """Listens to a mixture whose estimates are late, in other parts."""
+        level = LevelMatcher()
+        assert len(list(level.listen(mixture.split(2)))) == 2
+        level.add(estimates[:3])
+        level.add(estimates[3:])
+        return level
+
+    level = level_of(mixture)
     assert not level.is_silent
     gain = 100 / (1 + 0.25 + 16)
     assert torch.allclose(level.factors(), torch.tensor([gain]))
-    loud = Level()
-    loud.add(10 * mixture, estimates)
-    assert (loud.factors() * estimates).abs().max().item() == pytest.approx(1)
+    peak = (level_of(10 * mixture).factors() * estimates).abs().max()
+    assert peak.item() == pytest.approx(1)
+    assert level_of(0 * mixture).is_silent
 
 
 def test_nothing_is_written_into_the_folder_of_a_run(run):

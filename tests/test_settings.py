@@ -2,108 +2,161 @@
 
 import json
 import shutil
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import torch
+import yaml
+from hyperpyyaml import resolve_references
+from recipe import HPARAMS
 from reliability.checkpointer import SafeCheckpointer
-from recipe import HPARAMS, SEPARATION, hparams_of
-from reliability.settings import SETTINGS, check_settings, keep_settings, settings_of
+from reliability.settings import (
+    SETTINGS,
+    check_settings,
+    keep_settings,
+    settings_of,
+)
 
-import speechbrain as sb
+YAML = (HPARAMS / "convtasnet.yaml").read_text(encoding="utf-8")
+OPTIONS = {
+    "precision": "fp32",
+    "grad_accumulation_factor": 6,
+    "max_grad_norm": 5.0,
+    "remove_vector_weight_decay": False,
+    "compile": False,
+    "jit": False,
+}
 
-YAML = HPARAMS / "convtasnet.yaml"
 
-
-def prepared(folder, *options, **overrides):
-    """Loaded settings, with manifests that a preparation would leave."""
-    folder.mkdir(exist_ok=True)
+def settings(folder, text=YAML, options=None, **overrides):
+    """The settings of a prepared run with that YAML, overrides and options."""
+    save = folder / "save"
+    save.mkdir(exist_ok=True)
     for split in ("train", "valid", "test"):
-        if not (folder / f"{split}_SER.csv").exists():
-            (folder / f"{split}_SER.csv").write_text(f"ID\n{split}\n")
-    _, run_opts, _ = sb.parse_arguments(["x.yaml", *options])
-    small = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
-    overrides = {"save_folder": str(folder), **small, **overrides}
-    hparams = hparams_of(**overrides)
-    return hparams, run_opts, YAML, overrides
+        if not (save / f"{split}_SER.csv").exists():
+            (save / f"{split}_SER.csv").write_text(f"ID\n{split}\n")
+    overrides = {"N": 8, "output_folder": str(folder), **overrides}
+    resolved = resolve_references(text, yaml.safe_dump(overrides)).read()
+    (folder / "hyperparams.yaml").write_text(resolved, encoding="utf-8")
+    folders = {"output_folder": str(folder), "save_folder": str(save)}
+    brain = SimpleNamespace(
+        hparams=SimpleNamespace(**folders), **{**OPTIONS, **(options or {})}
+    )
+    return settings_of(brain)
 
 
 @pytest.fixture
 def trained(tmp_path):
-    """The save folder of a training that was begun."""
-    check_settings(*prepared(tmp_path / "save"))
+    """The output folder of a training that was begun."""
+    check_settings(tmp_path / "save", settings(tmp_path))
     keep_settings(tmp_path / "save")
     SafeCheckpointer(tmp_path / "save").save_checkpoint()
-    return tmp_path / "save"
+    return tmp_path
+
+
+def named(trained, *arguments, **keywords):
+    """What is named when a training is resumed with these."""
+    new = settings(trained, *arguments, **keywords)
+    try:
+        check_settings(trained / "save", new)
+    except ValueError as error:
+        assert "--resume_changed=True" in str(error)
+        return [n[2:] for n in str(error).splitlines() if n.startswith("- ")]
+    return []
 
 
 CHANGES = [
-    ([], {"lr": 0.5}, "lr: 0.001 before, 0.5 now"),
-    ([], {"seed": 1}, "seed: 1234 before, 1 now"),
-    ([], {"batch_size": 5}, "batch_size: 4 before, 5 now"),
-    ([], {"task": "SB"}, "task: ES before, SB now"),
-    ([], {"N": 32}, "N: 8 before, 32 now"),
-    ([], {"curriculum": [{"epoch": 2, "variants": ["S"]}]}, "curriculum: "),
-    ([], {"segment_seconds": None}, "segment_seconds: 4.0 before, None now"),
-    ([], {"n_train": 2}, "n_train: None before, 2 now"),
-    ([], {"variants": ["SER", "SE"]}, "variants: "),
-    ([], {"precision": "bf16"}, "precision: fp16 before, bf16 now"),
-    ([], {"opt_class": {"lr": 2.0}}, "opt_class.lr: none before, 2.0 now"),
-    ([], {"lr_scheduler": {"factor": 0.5}}, "lr_scheduler.factor: 0.95 before"),
-    ([], {"masknet": {"R": 2}}, "masknet.R: none before, 2.0 now"),
-    (["--precision=bf16"], {}, "precision: fp16 before, bf16 now"),
-    (["--max_grad_norm=1"], {}, "max_grad_norm: 5.0 before, 1.0 now"),
-    (["--grad_accumulation_factor=2"], {}, "grad_accumulation_factor: 6 "),
-    (["--compile"], {}, "compile: none before, "),
+    ({"lr": 0.5}, "lr: 0.001 before, 0.5 now"),
+    ({"seed": 1}, "seed: 1234 before, 1 now"),
+    ({"batch_size": 5}, "batch_size: 4 before, 5 now"),
+    ({"task": "SB"}, "task: ES before, SB now"),
+    ({"N": 32}, "N: 8 before, 32 now"),
+    ({"segment_seconds": None}, "segment_seconds: 4.0 before, None now"),
+    ({"n_train": 2}, "n_train: None before, 2 now"),
+    ({"opt_class": {"lr": 2.0}}, "opt_class.lr: 0.001 before, 2.0 now"),
+    (
+        {"lr_scheduler": {"factor": 0.5}},
+        "lr_scheduler.factor: 0.95 before, 0.5 now",
+    ),
+    ({"masknet": {"R": 2}}, "masknet.R: 4 before, 2 now"),
 ]
 
 
-@pytest.mark.parametrize("options, overrides, named", CHANGES)
-def test_a_changed_setting_is_refused_by_name(
-    trained, caplog, options, overrides, named
+@pytest.mark.parametrize("overrides, text", CHANGES)
+def test_what_changed_is_refused_by_name_and_nothing_else_is_named(
+    trained, caplog, overrides, text
 ):
-    before = (trained / "settings.json").read_bytes()
-    with pytest.raises(ValueError, match="with other settings") as caught:
-        check_settings(*prepared(trained, *options, **overrides))
-    assert f"\n- {named}" in str(caught.value)
-    assert "--resume_changed=True" in str(caught.value)
-    assert (trained / "settings.json").read_bytes() == before
+    path = trained / "save" / SETTINGS
+    before = path.read_bytes()
+    assert named(trained, **overrides) == [text]
+    assert path.read_bytes() == before
     assert "another setting" not in caplog.text
 
-    go_on = prepared(trained, *options, resume_changed=True, **overrides)
-    check_settings(*go_on, resume_changed=True)
-    assert f"resumed with another setting: {named}" in caplog.text
+    new = settings(trained, **overrides)
+    check_settings(trained / "save", new, resume_changed=True)
+    assert f"resumed with another setting: {text}" in caplog.text
     # Not before the checkpoint has been loaded with them.
-    assert (trained / "settings.json").read_bytes() == before
-    keep_settings(trained)
-    check_settings(*prepared(trained, *options, **overrides))
+    assert path.read_bytes() == before
+    keep_settings(trained / "save")
+    assert named(trained, **overrides) == []
 
 
-def test_what_does_not_compile_the_network_is_no_change(trained):
-    hparams, *others = prepared(trained)
-    check_settings({**hparams, "compile": False}, *others)
-    options = ["--compile", "--compile_module_keys", "other"]
-    check_settings(*prepared(trained, *options))
+def test_two_changes_with_the_same_values_are_both_named(trained):
+    found = named(trained, X=3, P=4, R=5)
+    assert [text.split(":")[0] for text in found] == ["P", "R", "X"]
 
 
-def test_only_what_changed_is_named(trained):
-    with pytest.raises(ValueError) as caught:
-        check_settings(*prepared(trained, lr=0.5, seed=1))
-    named = [n for n in str(caught.value).splitlines() if n.startswith("- ")]
-    assert [name.split(":")[0] for name in named] == ["- lr", "- seed"]
+def test_lists_are_compared(trained):
+    stage = {"epoch": 2, "variants": ["S"]}
+    assert named(trained, curriculum=[stage]) == [
+        f"curriculum: [] before, {[stage]} now"
+    ]
+    found = named(trained, variants=["SER", "SE"])
+    assert found[0].startswith("variants: ") and "['SER', 'SE'] now" in found[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "bf16"},
+        {"max_grad_norm": 1.0},
+        {"grad_accumulation_factor": 2},
+        {"compile": True},
+    ],
+)
+def test_changed_run_options_are_refused(trained, options):
+    ((key, value),) = options.items()
+    text = f"{key}: {OPTIONS[key]} before, {value} now"
+    assert named(trained, options=options) == [text]
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
 def test_changed_data_is_refused(trained, split):
-    with open(trained / f"{split}_SER.csv", "a", encoding="utf-8") as file:
+    with open(trained / f"save/{split}_SER.csv", "a", encoding="utf-8") as file:
         file.write("one more\n")
-    with pytest.raises(ValueError, match=rf"- {split} data \(hash\): "):
-        check_settings(*prepared(trained))
+    (text,) = named(trained)
+    assert text.startswith(f"{split} data (hash): ")
 
 
-def test_test_data_may_change(trained):
-    (trained / "test_SER.csv").write_text("another")
-    check_settings(*prepared(trained))
+def test_another_number_of_processes_is_refused(trained, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert named(trained) == ["processes: 1 before, 2 now"]
+
+
+def test_an_object_of_another_class_is_refused(trained):
+    text = YAML.replace("torch.optim.Adam", "torch.optim.AdamW")
+    assert named(trained, text) == [
+        "opt_class: !name:torch.optim.Adam before, !name:torch.optim.AdamW now"
+    ]
+
+
+def test_a_reference_to_another_object_is_refused(trained):
+    """The key that refers to it is named, not all that lies below it."""
+    text = YAML.replace(
+        "separator: !ref <separator>\n", "separator: !ref <decoder>\n"
+    )
+    assert named(trained, text) == [
+        "modules.separator: <separator> before, <decoder> now"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -117,71 +170,41 @@ def test_test_data_may_change(trained):
         {"lr_scheduler": {"factor": "95e-2"}},
         {"ckpt_interval_minutes": 3},
         {"metrics": ["si_sdr"]},
-        {"tensorboard": None},
-        {"data_folder": str(SEPARATION)},
+        {"data_folder": "/elsewhere"},
+        {"save_folder": "/elsewhere"},
         {"test_variants": ["S"]},
+        {"n_test": 3},
+        {"skip_prep": True},
+        {"save_audio": 3},
     ],
 )
-def test_settings_without_influence_may_change(trained, caplog, overrides):
-    check_settings(*prepared(trained, **overrides))
-    assert "another setting" not in caplog.text
+def test_settings_without_influence_may_change(trained, overrides):
+    assert named(trained, **overrides) == []
 
 
-def test_a_run_may_move(trained, tmp_path, caplog):
-    moved = shutil.move(trained, tmp_path / "moved")
-    check_settings(*prepared(Path(moved)))
-    assert "another setting" not in caplog.text
+def test_test_data_may_change_and_a_run_may_move(trained, tmp_path):
+    (trained / "save/test_SER.csv").write_text("another")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    shutil.move(trained / "save", moved)
+    assert named(moved) == []
 
 
 def test_settings_without_checkpoints_are_replaced(tmp_path):
-    check_settings(*prepared(tmp_path))
-    check_settings(*prepared(tmp_path, lr=0.5))
-    keep_settings(tmp_path)
-    settings = json.loads((tmp_path / SETTINGS).read_text())
-    assert settings["lr"] == 0.5
-    assert settings == settings_of(*prepared(tmp_path, lr=0.5))
-    assert not list(tmp_path.glob("*.partial"))
+    first, second = settings(tmp_path), settings(tmp_path, lr=0.5)
+    save = tmp_path / "save"
+    check_settings(save, first)
+    keep_settings(save)
+    check_settings(save, second)
+    keep_settings(save)
+    assert json.loads((save / SETTINGS).read_text())["lr"] == 0.5
+    assert not list(save.glob("*.partial"))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"3", b"\xff\0"])
 def test_damaged_settings_are_a_clear_message(trained, content):
-    (trained / "settings.json").write_bytes(content)
+    path = trained / "save" / SETTINGS
+    path.write_bytes(content)
     with pytest.raises(ValueError, match="settings.json is damaged.*delete it"):
-        check_settings(*prepared(trained))
-    assert (trained / "settings.json").read_bytes() == content
-
-
-def test_an_object_of_another_class_is_refused(trained, tmp_path):
-    other = tmp_path / "other.yaml"
-    text = YAML.read_text(encoding="utf-8")
-    other.write_text(text.replace("torch.optim.Adam", "torch.optim.AdamW"))
-    hparams, run_opts, _, overrides = prepared(trained)
-    with pytest.raises(ValueError) as caught:
-        check_settings(hparams, run_opts, other, overrides)
-    (named,) = [n for n in str(caught.value).splitlines() if n[:2] == "- "]
-    assert named == (
-        "- opt_class: !name:torch.optim.Adam before, "
-        "!name:torch.optim.AdamW now"
-    )
-
-
-def test_another_number_of_processes_is_refused(trained, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="\n- processes: 1 before, 2 now"):
-        check_settings(*prepared(trained))
-
-
-def test_a_list_of_objects_is_compared_by_what_makes_it(trained, tmp_path):
-    text = YAML.read_text(encoding="utf-8")
-    makes = "\naugment: [!new:torch.nn.Dropout {{p: {}}}, !ref <encoder>]\n"
-    yamls = [tmp_path / f"{p}.yaml" for p in (0.1, 0.2)]
-    for path, p in zip(yamls, (0.1, 0.2)):
-        path.write_text(text + makes.format(p))
-    hparams, run_opts, _, overrides = prepared(trained)
-    hparams["augment"] = [torch.nn.Dropout(0.1), hparams["encoder"]]
-    first, second = (
-        settings_of(hparams, run_opts, path, overrides) for path in yamls
-    )
-    assert first["augment.0.p"] == 0.1 and second["augment.0.p"] == 0.2
-    differing = {key for key in first if first[key] != second[key]}
-    assert differing == {"augment.0.p"}
+        check_settings(trained / "save", settings(trained))
+    assert path.read_bytes() == content

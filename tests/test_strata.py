@@ -7,8 +7,8 @@ Authors
 import numpy as np
 import pandas as pd
 import pytest
-from reporting.report import strata_markdown
-from reporting.strata import check_strata, strata_of, stratify
+from reporting.strata import strata_of, stratify
+from reporting.tables import texts_of
 
 IDS = ["007", "1e5", "a", "b"]
 
@@ -37,6 +37,10 @@ def values_of(folder, name, values, ids=None):
     ids = ids or [f"m{number}" for number in range(len(values))]
     write(folder, {name: values}, ids)
     return strata_of(scores_of(ids), name, str(folder))
+
+
+def markdown_of(table):
+    return texts_of(table, table)["test_strata.md"]
 
 
 def order_of(strata):
@@ -125,7 +129,7 @@ def test_strange_names_break_no_table(tmp_path):
     values = ["a|b", "a\nb", "<i>", "żółć"]
     write(tmp_path, {"scene_class": values})
     table = stratify(scores_of(), ["scene_class"], "SB", str(tmp_path))
-    lines = strata_markdown(table).splitlines()
+    lines = markdown_of(table).splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 2 + 4
     assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
@@ -190,7 +194,7 @@ def test_stratum_of_one_row_has_a_mean_and_a_mark(tmp_path):
     assert (bus["n"], bus["few"]) == (10, False)
     assert (park["n"], park["few"], park["si_sdri_mean"]) == (1, True, 10)
     assert np.isnan(park["si_sdri_std"]) and np.isnan(park["si_sdri_ci_low"])
-    text = strata_markdown(table)
+    text = markdown_of(table)
     assert "| park | 1 (few) |" in text and "| bus | 10 |" in text
 
 
@@ -198,7 +202,7 @@ def test_stratum_of_one_row_has_a_mean_and_a_mark(tmp_path):
 def test_event_class_comes_with_its_caveat(tmp_path, name):
     write(tmp_path, {name: ["dog"] * 4, "x": ["1"] * 4})
     table = stratify(scores_of(), [name, "x"], "SB", str(tmp_path))
-    text = strata_markdown(table)
+    text = markdown_of(table)
     caveat = text.index("it is not always what is heard")
     assert text.index(f"## By {name}") < caveat < text.index("## By x")
 
@@ -216,9 +220,17 @@ def test_stratum_named_twice_counts_once(tmp_path):
     assert len(table) == 1
 
 
+def test_default_strata_are_those_that_the_corpus_has(tmp_path):
+    """Libri2Mix says nothing of events and speech-to-speech ratios."""
+    empty = {"ssr_db": [""] * 4, "event_class": [""] * 4}
+    write(tmp_path, {**empty, "scene_class": ["bus", "", "", ""]})
+    table = stratify(scores_of(), None, "SB", str(tmp_path))
+    assert list(table["stratum"]) == ["scene_class"] * 2 + ["si_sdr_mix"]
+
+
 def test_unknown_stratum_names_all_that_there_are(tmp_path):
     write(tmp_path, {"scene_class": ["x"] * 4}, metadata={"SSR": ["1"] * 4})
-    with pytest.raises(ValueError, match="'ssr' is no column") as error:
+    with pytest.raises(ValueError, match="'ssr' is not a column") as error:
         stratify(scores_of(), ["ssr"], "SB", str(tmp_path))
     for name in ("setting", "variant", "si_sdr_mix", "scene_class", "SSR"):
         assert name in str(error.value).split("choose from ")[1].split(", ")
@@ -240,16 +252,3 @@ def test_mixture_of_another_corpus_is_named(tmp_path):
     for name in ("ssr_db", "SSR"):
         with pytest.raises(ValueError, match="1 tested mixtures .* foreign"):
             stratify(scores, [name], "SB", str(tmp_path))
-
-
-def test_unknown_stratum_stops_before_the_training(tmp_path):
-    write(tmp_path, {"ssr_db": ["1"] * 4}, metadata={"SSR": ["1"] * 4})
-    hparams = {
-        "strata": ["SSR", "ssr_db", "pesq_mix", "setting"],
-        "metrics": ["pesq"],
-        "test_variants": ["SER", "S"],
-        "save_folder": str(tmp_path),
-    }
-    check_strata(hparams)
-    with pytest.raises(ValueError, match="'stoi_mix' is no column"):
-        check_strata({**hparams, "strata": ["SSR", "stoi_mix"]})

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from variants import FILE_COLUMNS, default_variants, source_names
+import torch
 from prepare_polsess import data_root
 from recipe import SAMPLES, SEPARATION
+from reliability.checksums import CHECKSUMS, write_checksums
 from tiny_corpus import make_corpus
+from variants import FILE_COLUMNS, default_variants, source_names
 
 from speechbrain.dataio.dataio import load_data_csv
 
@@ -23,8 +25,7 @@ pytestmark = pytest.mark.slow
 TINY = (
     "--N=16 --B=8 --H=16 --X=2 --R=1 --kernel_size=32 --stride=16 "
     "--number_of_epochs=2 --batch_size=2 --segment_seconds=1.0 "
-    "--grad_accumulation_factor=1 --num_workers=0 --noprogressbar --device=cpu "
-    "--cache_folder=null"
+    "--grad_accumulation_factor=1 --num_workers=0 --noprogressbar --device=cpu"
 ).split()
 
 
@@ -101,10 +102,6 @@ def test_run_leaves_what_the_readme_says(trained):
     assert table in output
     assert list(run.glob("tensorboard/events*"))
     assert not list(run.glob("audio")) and not list(run.glob("*.tex"))
-    # 8.64 M default on a CPU: fp16 falls back in one line
-    assert output.count("fp16 needs a CUDA GPU") == 1
-    # 4 validation mixtures are few, and that is said once
-    assert output.count("validation has only 4 mixtures") == 1
 
 
 def independent_baseline(run, corpus, task):
@@ -306,7 +303,7 @@ def test_foreign_corpora_train_with_one_command(tmp_path):
 
 
 def test_limits_and_environment_variable(tmp_path):
-    output = succeed(
+    succeed(
         tmp_path / "run",
         *["--metrics=[si_sdr]", "--n_train=4", "--n_valid=2", "--n_test=2"],
         data_folder=None,
@@ -314,7 +311,6 @@ def test_limits_and_environment_variable(tmp_path):
     )
     scores = pd.read_csv(tmp_path / "run/test_scores.csv")
     assert scores.groupby("setting")["ID"].nunique().tolist() == [1, 1]
-    assert "validation has only 2 mixtures" in output
 
 
 @pytest.mark.parametrize(
@@ -323,6 +319,11 @@ def test_limits_and_environment_variable(tmp_path):
         ([], None, "POLSESS_DATA_ROOT"),
         (["--task=XY"], SAMPLES, "expected one of ES, EB, SB"),
         (["--variants=[SRE]"], SAMPLES, "'SRE' is none of"),
+        (["--test_variants=[]"], SAMPLES, "test variants: expected a list"),
+        (["--metrics=[speed]"], SAMPLES, "metrics: expected a list out of"),
+        (["--stride=8"], SAMPLES, "expected 16 for kernel_size 32, found 8"),
+        (["--num_spks=2"], SAMPLES, "num_spks follows from the task"),
+        (["--segment_seconds=0.001"], SAMPLES, "too short for the network"),
         (["--causal=True"], SAMPLES, "--norm_type=cLN"),
         (["--test_only"], SAMPLES, "expected a checkpoint to test"),
     ],
@@ -334,3 +335,105 @@ def test_mistakes_end_with_one_clear_message(
     assert done.returncode != 0
     assert message in done.stdout[-800:]
     assert not list(tmp_path.glob("run/save/CKPT*"))
+
+
+def read_all(folder):
+    """Name -> signal of the WAV files of a folder."""
+    return {path.name: soundfile.read(path)[0] for path in folder.glob("*.wav")}
+
+
+def test_saved_audio_is_what_was_scored(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    succeed(run, "--test_only", "--metrics=[si_sdr]", "--save_audio=all")
+    saved = read_all(run / "audio")
+    scores = pd.read_csv(run / "test_scores.csv")
+    assert len(saved) == 3 * len(scores)
+    for row in scores.to_dict("records"):
+        stem = f"{row['ID']}_{row['variant']}"
+        estimate = saved[f"{stem}_estimate_s1.wav"]
+        reference = saved[f"{stem}_reference_s1.wav"]
+        mixture = saved[f"{stem}_mixture.wav"]
+        for column, signal in (("si_sdr", estimate), ("si_sdr_mix", mixture)):
+            r = np.corrcoef(signal, reference)[0, 1]
+            expected = 10 * np.log10(r**2 / (1 - r**2))
+            assert row[column] == pytest.approx(expected, abs=0.01)
+        # The factor that brings it closest to the reference is 1.
+        assert estimate @ reference == pytest.approx(
+            estimate @ estimate, rel=1e-4
+        )
+        stored = SAMPLES / "test/clean" / f"{row['ID'].split('-')[0]}.wav"
+        np.testing.assert_allclose(
+            reference, soundfile.read(stored)[0], atol=1e-7
+        )
+
+
+def test_a_model_of_nans_is_a_failure_and_a_warning(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    for path in run.glob("save/CKPT*/decoder.ckpt"):
+        weights = torch.load(path, weights_only=True)
+        torch.save({k: v * torch.nan for k, v in weights.items()}, path)
+        path.with_name(CHECKSUMS).unlink()
+        write_checksums(path.parent)
+    output = succeed(run, "--test_only", "--metrics=[si_sdr, sdr]")
+    scores = pd.read_csv(run / "test_scores.csv")
+    assert scores["si_sdr"].isna().all() and scores["sdr"].isna().all()
+    assert scores["si_sdr_mix"].notna().all()
+    summary = pd.read_csv(run / "test_summary.csv").set_index("variant")
+    assert (summary["si_sdr_failures"] == summary["n"]).all()
+    assert summary["si_sdr_mean"].isna().all()
+    n = len(scores)
+    assert f"{n} of {n} rows have no si_sdr" in output[-2000:]
+    assert f"{n} of {n} rows have no sdr" in (run / "report.html").read_text()
+
+
+def test_variants_without_a_mixture_are_reported_as_such(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    corpus = tmp_path / "OnlyTest"
+    shutil.copytree(SAMPLES / "test", corpus / "test")
+    path = next(corpus.rglob("*final.csv"))
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table[table["reverbForSpeaker1"] != ""].to_csv(path, index=False)
+    output = succeed(
+        run, "--test_only", "--metrics=[si_sdr]", data_folder=corpus
+    )
+    summary = pd.read_csv(run / "test_summary.csv").set_index("variant")
+    for variant in ("SE", "S", "E"):
+        assert summary.loc[variant, "n"] == 0
+        assert np.isnan(summary.loc[variant, "si_sdri_mean"])
+    assert "no test mixture has the variant SE, S, E" in output[-1000:]
+    assert "0 (no mixtures)" in (run / "test_summary.md").read_text()
+
+
+def test_report_command_compares_runs_and_writes_tables_again(
+    trained, tmp_path
+):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    other = shutil.copytree(run, tmp_path / "other")
+    scores = pd.read_csv(other / "test_scores.csv")
+    scores[["si_sdr", "si_sdri"]] += 1.5
+    scores.to_csv(other / "test_scores.csv", index=False)
+
+    def report(*arguments):
+        return subprocess.run(
+            [sys.executable, "report.py", *map(str, arguments)],
+            cwd=SEPARATION,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = report("compare", run, other, "--output", tmp_path / "c.csv")
+    assert done.returncode == 0, done.stderr
+    assert "+1.50 [+1.50, +1.50]" in done.stdout
+    table = pd.read_csv(tmp_path / "c.csv")
+    improved = table[table["score"] == "si_sdri"]
+    assert np.allclose(improved["difference"], 1.5)
+    scores.iloc[1:].to_csv(other / "test_scores.csv", index=False)
+    done = report("compare", run, other)
+    assert done.returncode == 1
+    assert "not tested on the same rows: 1 of" in done.stderr
+    before = (run / "test_summary.csv").read_bytes()
+    done = report("tables", run, "--strata", "sceneClass", "--latex")
+    assert done.returncode == 0, done.stderr
+    assert (run / "test_summary.csv").read_bytes() == before
+    assert "By sceneClass" in (run / "test_strata.md").read_text()

@@ -32,7 +32,7 @@ def corpus(tmp_path_factory):
 def whole(corpus, tmp_path_factory):
     """An undisturbed run of two processes."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    succeed(folder, corpus, "--tensorboard=usual")
+    succeed(folder, corpus)
     assert len(trace(folder, 0, "batch")) == 8
     assert len(set(trace(folder, 0, "after"))) == 4
     return folder

@@ -1,5 +1,9 @@
-"""`make upstream` on a small stand-in for a SpeechBrain checkout."""
+"""What goes to SpeechBrain: its derivation, the patch, and that it runs."""
 
+import csv
+import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -8,197 +12,198 @@ from recipe import ROOT
 
 sys.path.append(str(ROOT / "tools"))
 
-import upstream  # noqa: E402
-from upstream_checks import Bench, consistency_calls  # noqa: E402
-from upstream_copy import (  # noqa: E402
-    LINK,
-    commit,
-    files_to_give,
+from upstream import (  # noqa: E402
+    Checks,
     git,
     lay_over,
-    make_copy,
+    logged_epochs,
+    pull_request,
+    row_command,
     write_patch,
 )
-from upstream_style import style_checks  # noqa: E402
-from upstream_text import pull_request  # noqa: E402
+from upstream_tree import (  # noqa: E402
+    REQUIREMENTS,
+    SEPARATION,
+    TABLE,
+    TIER_1,
+    build_tree,
+    derive,
+    imported,
+)
 
-FILES = {
-    "README.md": "| Speech Separation      | [A](recipes/A) | [B](b) |\n",
-    ".gitignore": "swallowed/\n",
-    "pyproject.toml": (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
-    ".dict-speechbrain.txt": "bitte\n",
-    ".pre-commit-config.yaml": (
-        "repos:\n  - repo: https://github.com/astral-sh/ruff-pre-commit\n"
-        "    rev: v0.12.4\n"
-    ),
-    "speechbrain/__init__.py": "",
-    "tests/__init__.py": "",
-    "tests/consistency/__init__.py": "",
-    "tests/consistency/test_recipe.py": (
-        "def test_recipe_list(recipe_folder):\n"
-        "    print('\\tERROR: not listed')\n    assert False\n\n\n"
-        "def test_recipe_files(recipe_folder):\n    assert True\n\n\n"
-        "def test_mandatory_files(recipe_folder):\n    return False\n"
-    ),
-}
-MISSPELT = "reci" + "eve"
-TEMPLATE = """\
-## What does this PR do?
 
-<!--
-Please include a summary.
--->
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """The derived files."""
+    folder = tmp_path_factory.mktemp("upstream") / "tree"
+    build_tree(ROOT, folder)
+    return folder
 
-Fixes #<issue_number>
 
-<!-- Does your PR introduce any breaking changes? -->
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (
+            "a: 1\n\n# local: begin (why)\nb: 2\n# local: end\n\nc: 3\n",
+            "a: 1\n\nc: 3\n",
+        ),
+        (
+            "x:\n    - 1\n    # local: begin\n    - 2\n    # local: end\n",
+            "x:\n    - 1\n",
+        ),
+        (
+            "# A\n\n<!-- local: begin -->\nB\n<!-- local: end -->\n\nC\n",
+            "# A\n\nC\n",
+        ),
+        ("a: !new:b.C # upstream: d.e.F\n", "a: !new:d.e.F\n"),
+        ("- !name:b.c # upstream: d.e\n", "- !name:d.e\n"),
+        ("a: !apply:b.c [1] # upstream: d.e\n", "a: !apply:d.e [1]\n"),
+        ("a: !apply:b.c [] # upstream: fp32\n", "a: fp32\n"),
+        ("a: !new:b.C # as upstream\n", "a: !new:b.C # as upstream\n"),
+        ("# local: file\na: 1\n", None),
+    ],
+)
+def test_derivation(text, expected):
+    assert derive(text, "a.yaml") == expected
 
-- [ ] Did you read the [contributor guideline](x)?
-- [ ] Did you make sure your **PR does only one thing**, and no more?
-- [ ] Did you verify new and **existing [tests](x) pass** locally?
-"""
+
+@pytest.mark.parametrize(
+    "text, place",
+    [
+        ("a: 1\n# local: begin\nb: 2\n", "a.yaml:2"),
+        ("a: 1\n# local: end\n", "a.yaml:2"),
+        ("# local: begin\n# local: begin\n# local: end\n", "a.yaml:2"),
+        ("a: 1\n# local: file\n", "a.yaml:2"),
+    ],
+)
+def test_unbalanced_markers_are_named(text, place):
+    with pytest.raises(ValueError, match=place):
+        derive(text, "a.yaml")
+
+
+def test_derived_code_needs_speechbrain_and_the_requirements_alone(tree):
+    ours = {os.path.basename(name)[:-3] for name in TIER_1}
+    given = {"speechbrain", "hyperpyyaml", "torch", "numpy", "joblib", "tqdm"}
+    lines = (tree / REQUIREMENTS).read_text().splitlines()
+    given |= {re.match(r"\w+", line)[0] for line in lines}
+    for name in TIER_1:
+        modules = imported((tree / name).read_text(encoding="utf-8"))
+        assert modules - ours - given <= sys.stdlib_module_names, name
+
+
+def test_derived_yaml_names_no_room(tree):
+    rooms = {
+        path.parent.name for path in (ROOT / SEPARATION).glob("*/__init__.py")
+    }
+    assert "reliability" in rooms
+    for path in (tree / SEPARATION / "hparams").glob("*.yaml"):
+        used = re.findall(r"!\w+:(\w+)\.", path.read_text(encoding="utf-8"))
+        assert used and not set(used) & rooms
+
+
+def test_derived_samples_are_small_and_complete(tree):
+    files = [p for p in (tree / "tests/samples").rglob("*") if p.is_file()]
+    assert 0 < sum(path.stat().st_size for path in files) <= 2**20
+    names = {path.name for path in files if path.suffix == ".wav"}
+    named = set()
+    for path in (tree / "tests/samples").rglob("corpus_*.csv"):
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                for column, cell in row.items():
+                    if re.match(r"\w+File$|reverbFor", column):
+                        named |= {cell} - {"", "NaN"}
+    assert named == names
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A git checkout with a file that is not committed."""
-    root = tmp_path / "checkout"
-    for name, text in FILES.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    git(tmp_path, "init", "-q", root)
-    git(root, "add", "-A")
-    author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-    git(root, *author, "commit", "-q", "-m", "all of it")
-    (root / "README.md").write_text("changed, and not committed\n")
-    return root
+    """A git repository that has of SpeechBrain what the patch touches."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "README.md").write_text("| Speech Separation | [A](a) | B |\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, *identity, "commit", "-q", "-m", "a")
+    return folder
 
 
-@pytest.fixture
-def copy(checkout, tmp_path):
-    """A copy with the recipe laid over."""
-    copy = tmp_path / "work/speechbrain"
-    copy.parent.mkdir()
-    make_copy(checkout, copy)
-    assert lay_over(ROOT, copy, files_to_give(ROOT)) == []
-    return copy
+def test_the_patch_applies_and_gives_the_tree(tree, checkout, tmp_path):
+    lay_over(checkout, tree, tmp_path / "clone")
+    write_patch(tmp_path / "clone", tmp_path / "polsess.patch")
+    assert git(checkout, "status", "--short") == ""
+    git(checkout, "apply", tmp_path / "polsess.patch")
+    link = "| Speech Separation | [A](a), [PolSESS](recipes/PolSESS) | B |\n"
+    assert (checkout / "README.md").read_text() == link
+    for name in (TABLE, f"{SEPARATION}/prepare_polsess.py"):
+        assert (checkout / name).read_bytes() == (tree / name).read_bytes()
+    assert (checkout / f"{SEPARATION}/prepare_polsess.py").is_symlink()
 
 
-def test_the_patch_holds_the_recipe_and_the_checkout_stays(
-    checkout, copy, tmp_path
-):
-    before = git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "-s")
-    files = files_to_give(ROOT)
-    assert commit(copy, ROOT, files) == []
-    patch = tmp_path / "it.patch"
-    assert write_patch(copy, patch) == []
-    after = git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "-s")
-    assert before == after and "changed" in (checkout / "README.md").read_text()
-    named = git(copy, "show", "--name-only", "--format=", "HEAD").split("\n")
-    assert sorted(named) == sorted([*files, "README.md"])
-    outside = [n for n in named if not n.startswith("recipes/PolSESS/")]
-    assert all(
-        name == "README.md"
-        or name == "tests/recipes/PolSESS.csv"
-        or name.startswith("tests/samples/PolSESS")
-        for name in outside
-    )
-    assert (copy / "README.md").read_text() == (
-        f"| Speech Separation      | [A](recipes/A), {LINK} | [B](b) |\n"
-    )
-
-
-def test_a_patch_that_gives_other_files_is_noticed(copy, tmp_path):
-    commit(copy, ROOT, files_to_give(ROOT))
-    (copy / ".gitattributes").write_text("*.wav -diff\n")
-    patch = tmp_path / "it.patch"
-    assert write_patch(copy, patch) == []
-    (copy / "README.md").write_text("no row\n")
-    problems = lay_over(ROOT, copy, ["recipes/PolSESS/gone.py"])
-    assert problems == [
-        "recipes/PolSESS/gone.py is tracked, but not there",
-        "README.md has no row Speech Separation for the link",
-    ]
-
-
-def test_files_that_upstream_ignores_are_named(copy):
-    (copy / "recipes/PolSESS/swallowed").mkdir()
-    name = "recipes/PolSESS/swallowed/a.py"
-    (copy / name).write_text("")
-    problems = commit(copy, ROOT, [*files_to_give(ROOT), name])
-    assert problems == [f"{name} is ignored by SpeechBrain's .gitignore"]
-
-
-def test_calls_tell_what_was_complained_of(copy):
-    bench = Bench(copy, "copy")
-    found = bench.call(consistency_calls(bench.only))
-    assert found["list of recipes"] == ["ERROR: not listed"]
-    assert found["files of the list"] == []
-    assert "returned False" in found["mandatory fields"][0]
-    # What a checkout lacks fails, rather than to pass without a word.
-    assert "has no attribute" in found["links of the README"][0]
-    assert "No module named" in found["YAMLs load"][0]
+def test_a_readme_without_the_row_is_an_error(tree, checkout, tmp_path):
+    (checkout / "README.md").write_text("| Speech Enhancement | A | B |\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    git(checkout, *identity, "commit", "-q", "-a", "-m", "b")
+    with pytest.raises(ValueError, match="Speech Separation"):
+        lay_over(checkout, tree, tmp_path / "clone")
 
 
 @pytest.mark.parametrize("library", ["copy", "installed"])
-def test_the_speechbrain_that_was_asked_for_is_imported(copy, library):
-    bench = Bench(copy, library)
-    code = "import speechbrain; print(speechbrain.__file__)"
-    # As SpeechBrain starts a row: with a PYTHONPATH of its own.
-    (copy.parent / "script.py").write_text(code + "\n")
-    shown = bench.run(["sh", "-c", "PYTHONPATH=a python ../script.py"])
-    is_copy = str(copy) in shown.stdout
-    assert is_copy == (library == "copy"), shown.stdout + shown.stderr
-    assert str(copy) in bench.call([])["speechbrain"] or not is_copy
+def test_checks_import_the_chosen_speechbrain(
+    tree, checkout, tmp_path, library, capsys
+):
+    (checkout / "speechbrain").mkdir()
+    (checkout / "speechbrain/__init__.py").write_text("print('a copy')\n")
+    (checkout / "tests").mkdir()
+    (checkout / "tests/one.py").write_text(
+        "def is_false():\n    return False\n"
+    )
+    shutil.copytree(checkout, tmp_path / "clone")
+    shutil.copytree(tree, tmp_path / "clone", dirs_exist_ok=True, symlinks=True)
+    checks = Checks(tmp_path / "clone", tmp_path / "logs", library)
+    checks.run_test("no", "tests.one", "is_false()")
+    checks.run_test("yes", "tests.one", "is_false() in (False, True)")
+    checks.run(
+        "script",
+        ["python", "-c", "import sys; sys.path.pop(0); import speechbrain"],
+    )
+    assert checks.results == {"no": "FAIL", "yes": "PASS", "script": "PASS"}
+    for name in ("yes", "script"):
+        log = (tmp_path / f"logs/{name}.log").read_text()
+        assert ("a copy" in log) == (library == "copy")
+    assert f"FAIL no: AssertionError [{tmp_path}" in capsys.readouterr().out
 
 
-def test_checks_of_style_use_the_configuration_of_the_copy(copy):
-    name = "recipes/PolSESS/separation/losses.py"
-    checks = dict(style_checks(copy, [name]))
-    assert all(check() == [] for check in checks.values())
-    with open(copy / name, "a") as file:
-        file.write(f"import os # {MISSPELT} bitte\n")
-    assert "F401" in "".join(checks["ruff check"]())
-    assert name in "".join(checks["ruff format"]())
-    complaints = "".join(checks["codespell"]())
-    assert MISSPELT in complaints and "bitte" not in complaints
-    path = copy / ".pre-commit-config.yaml"
-    path.write_text(path.read_text().replace("v0.12.4", "v0.99.0"))
-    assert "pins 0.99.0" in checks["versions of the linters"]()[0]
+@pytest.mark.parametrize(
+    "end, ticks", [("PASS", 2), ("NOT RUN", 1), ("FAIL", 1)]
+)
+def test_boxes_are_ticked_on_evidence(end, ticks):
+    template = (
+        "<!-- say -->\n- [ ] Did you read it?\n- [ ] It does only one thing\n"
+        "- [ ] They **pass** locally\n"
+    )
+    results = {"ruff": "PASS", "row": end}
+    text = pull_request(template, results, lines=1900, where="Here")
+    assert text.count("- [x]") == ticks and "- [ ] Did you read" in text
+    assert f"| row | {end} |" in text and "1900 lines" in text
+    assert "@" not in text and "macro mean |" in text
 
 
-def outcomes(**changed):
-    """Names and outcomes of some checks."""
-    found = {"files": [], "READMEs": [], "list of recipes": [], **changed}
-    return list(found.items())
-
-
-def test_only_boxes_with_evidence_are_ticked():
-    text = pull_request(TEMPLATE, ROOT, outcomes(), "Here.")
-    assert "- [ ] Did you read" in text
-    assert text.count("- [x]") == 2
-    assert "Please include" not in text and "issue_number" not in text
-    summary = (ROOT / "results/demo/test_summary.csv").read_text()
-    assert "| macro mean | 209 | 2.84 | 8.54 | 5.71 |" in text
-    assert "macro mean,,209,60,0,8.544148" in summary
-    for results in (outcomes(row=None), outcomes(row=["broken | at 3"])):
-        text = pull_request(TEMPLATE, ROOT, results, "Here.")
-        assert "- [ ] Did you verify" in text
-    assert "| row | FAILED: broken / at 3 |" in text
-
-
-def test_a_check_that_raises_counts_as_failed(capsys):
-    results = upstream.Results()
-    results.add("good", [])
-    results.add("left out", None)
-    results.add("raises", lambda: 1 / 0)
-    assert results.failed == ["raises"]
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "passed   good" and lines[1] == "not run  left out"
-    assert lines[2].startswith("FAILED   raises: ZeroDivisionError")
-
-
-def test_the_command_says_what_it_needs():
-    command = [sys.executable, ROOT / "tools/upstream.py", "--help"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "--rows" in shown.stdout and "--library" in shown.stdout
+@pytest.mark.slow
+def test_the_derived_recipe_trains_resumes_and_tests(tree, tmp_path):
+    output = tmp_path / "run"
+    environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
+    for epochs in (2, 3):
+        done = subprocess.run(
+            [sys.executable, *row_command(tree, output, epochs)],
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert logged_epochs(output) == list(range(1, epochs + 1))
+        for name in ("test_scores.csv", "test_summary.csv"):
+            assert (output / name).stat().st_size > 100
+            (output / name).unlink()

@@ -1,62 +1,47 @@
-"""Utterances of noise, metrics of one's own, and a cache with one score."""
+"""Batches of noise and their scores.
 
-import importlib
-import sys
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+from types import SimpleNamespace
 
 import numpy as np
-from baselines import BaselineCache
-from metrics import si_sdr
+import torch
 from scoring import Scorer
-from scoring import Utterance
-
-SIGNAL = np.linspace(-1, 1, 800, dtype="float32")
 
 
-def utterance(number=0, sources=1, first=None):
-    """Noise whose content is a function of the number.
+def batch(number=0, sources=1, samples=800, first=None, save_audio=False):
+    """One mixture whose content is a function of the number.
 
-    The estimates begin with a sample of the value first, if given; mixtures
-    begin with another.
+    Returns the batch and its estimate, [1, time, source], which begins with
+    the value first, if given; mixtures begin with another.
     """
     generator = np.random.default_rng(number)
-    reference = generator.standard_normal((800, sources)).astype("float32")
+    reference = generator.standard_normal((samples, sources)).astype("float32")
     estimate = reference + np.float32(0.1) * reference[::-1]
     if first is not None:
         estimate[0] = first
-    names = [f"s{source + 1}" for source in range(sources)]
-    labels = {"ID": f"id{number}", "variant": "S", "setting": "outdoor"}
-    mixture = reference.sum(-1) + np.float32(0.3)
-    return Utterance(labels, names, estimate, reference, mixture)
+    lengths = torch.ones(1)
+    mixture = torch.from_numpy(reference.sum(-1) + np.float32(0.3))
+    made = SimpleNamespace(
+        mix_sig=(mixture[None], lengths),
+        sources_sig=(torch.from_numpy(reference)[None], lengths),
+        mixture_id=[f"id{number}"],
+        variant=["S"],
+        setting=["outdoor"],
+        save_audio=[save_audio],
+    )
+    return made, torch.from_numpy(estimate)[None]
 
 
-def score(metrics, *utterances, folder=None, n_jobs=1):
-    """The rows of utterances, with this folder of the cache."""
-    scorer = Scorer(metrics, 8000, folder, n_jobs)
-    for one in utterances:
-        scorer.submit(one)
-    return scorer.rows()
+def scorer_of(folder, metrics=("si_sdr",), sources=1, n_jobs=1):
+    """A scorer of a task with so many sources."""
+    task = {1: "ES", 2: "SB"}[sources]
+    return Scorer(list(metrics), task, 8000, str(folder), n_jobs)
 
 
-def import_written(folder, name, text, monkeypatch):
-    """Writes a module into a folder and imports it, for processes too."""
-    (folder / f"{name}.py").write_text(text)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    importlib.invalidate_caches()
-    return importlib.import_module(name)
-
-
-def fill(folder, metric=si_sdr, failure=None):
-    """Puts a score of SIGNAL against itself, 0.1, or a failure into a cache."""
-    cache = BaselineCache(folder)
-    known = cache.look_up(SIGNAL, SIGNAL, 8000, {"name": metric})
-    cache.add(known, {"name": (np.nan if failure else 0.1, failure)})
-    cache.save()
-
-
-def find(folder, metric=si_sdr, mixture=SIGNAL, reference=SIGNAL, rate=8000):
-    """What a cache newly opened has for signals: (score, failure) or None."""
-    cache = BaselineCache(folder)
-    known = cache.look_up(mixture, reference, rate, {"name": metric})
-    cache.save()
-    return known.scores.get("name")
+def submit(scorer, made, estimate):
+    """Hands a batch over whose estimates are in the order of the references."""
+    order = torch.arange(estimate.shape[-1])[None]
+    scorer.submit(made, estimate, order)

@@ -1,34 +1,52 @@
 """Output folders of trainings that took no time: random weights, saved as usual."""
 
 import yaml
-from recipe import HPARAMS, hparams_of
-from reliability.settings import resolved_yaml
+from fast.convtasnet import MaskNet
+from hyperpyyaml import resolve_references
+from recipe import HPARAMS
+from separator import Separator
+from variants import num_outputs
 
-TINY = dict(N=16, B=8, H=16, X=3, R=1, kernel_size=16, stride=8)
+from speechbrain.lobes.models.dual_path import Decoder, Encoder
+from speechbrain.utils.checkpoints import Checkpointer
+
+SIZES = dict(N=16, B=8, H=16, X=3, R=1, kernel_size=16, stride=8)
+CAUSAL = dict(norm_type="cLN", causal=True)
 
 
-def make_run(folder, name="convtasnet.yaml", **overrides):
+def make_run(folder, task="ES", **sizes):
     """Makes the folder of a run; returns its separator.
 
     Arguments
     ---------
     folder : Path
         To be made.
-    name : str
-        Of the YAML.
-    **overrides : dict
-        Keys of the YAML.
+    task : str
+        ES, EB or SB.
+    **sizes : dict
+        Keys of convtasnet.yaml.
 
     Returns
     -------
     Separator
         With the weights that were saved.
     """
-    keys = {**TINY, "output_folder": str(folder), **overrides}
-    hparams = hparams_of(name, **keys)
+    sizes = {**SIZES, **sizes}
     folder.mkdir(parents=True, exist_ok=True)
-    keys["data_folder"] = "corpus"
-    text = resolved_yaml(HPARAMS / name, yaml.safe_dump(keys))
+    keys = {"output_folder": str(folder), "data_folder": "corpus", "task": task}
+    overrides = yaml.safe_dump({**keys, **sizes})
+    with open(HPARAMS / "convtasnet.yaml", encoding="utf-8") as file:
+        text = resolve_references(file, overrides).getvalue()
     (folder / "hyperparams.yaml").write_text(text, encoding="utf-8")
-    hparams["checkpointer"].save_checkpoint({"si_sdri": 3.5, "epoch": 2})
-    return hparams["separator"].eval()
+    geometry = dict(kernel_size=sizes.pop("kernel_size"))
+    stride = sizes.pop("stride")
+    parts = {
+        "encoder": Encoder(out_channels=sizes["N"], **geometry),
+        "masknet": MaskNet(P=3, C=num_outputs(task), **sizes),
+        "decoder": Decoder(
+            sizes["N"], 1, stride=stride, bias=False, **geometry
+        ),
+    }
+    checkpointer = Checkpointer(folder / "save", parts)
+    checkpointer.save_checkpoint({"si_sdri": 3.5, "epoch": 2})
+    return Separator(**parts).eval()

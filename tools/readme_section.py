@@ -1,4 +1,4 @@
-"""Replaces what scripts write into the README, between two comments.
+"""Replaces generated text in a README, between two comments.
 
 Authors
  * The PolSESS recipe team 2026
@@ -11,16 +11,15 @@ from importlib.metadata import version
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "recipes/PolSESS/separation"))
-PACKAGES = ("torch", "speechbrain")
 
 
-def where(packages=PACKAGES):
-    """The commit, the machine and the versions that figures come from.
+def where(packages=("torch", "speechbrain")):
+    """Names the commit, the machine and the versions that figures come from.
 
     Arguments
     ---------
     packages : tuple of str
-        Whose versions matter.
+        Packages whose versions matter.
 
     Returns
     -------
@@ -29,7 +28,7 @@ def where(packages=PACKAGES):
     machine : str
         With its versions.
     """
-    from reliability.facts import commit, device_name
+    from reliability.record import commit, device_name
 
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return commit(), (
@@ -44,11 +43,11 @@ def replace_section(name, text, readme=ROOT / "README.md"):
     Arguments
     ---------
     name : str
-        That the comments have: ``<!-- name: begin -->``.
+        Name in the comments: ``<!-- name: begin -->``.
     text : str
         Markdown.
     readme : Path
-        That of the repository, or another.
+        The file; default: the README of the repository.
     """
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     before, rest = readme.read_text(encoding="utf-8").split(begin)

@@ -21,44 +21,8 @@ WIDTH, HEIGHT = 1200, 3360  # pixels: facts, table, plots, an example
 MAX_BYTES = 500_000
 
 
-def find_browser():
-    """Path of the browser; ends the program where none is installed."""
-    for name in BROWSERS:
-        path = shutil.which(name)
-        if path:
-            return path
-    sys.exit(
-        "A picture of the report needs Chromium or Google Chrome and none was "
-        "found; install one, for instance: sudo apt install chromium"
-    )
-
-
-def take(page, picture):
-    """Photographs a page.
-
-    Arguments
-    ---------
-    page : pathlib.Path
-        The HTML file.
-    picture : pathlib.Path
-        The PNG file to write.
-    """
-    command = [
-        find_browser(),
-        "--headless=new",
-        "--no-sandbox",  # of a page of our own; containers have no sandbox
-        "--hide-scrollbars",
-        f"--window-size={WIDTH},{HEIGHT}",
-        f"--screenshot={picture}",
-        page.resolve().as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode or not picture.is_file():
-        sys.exit(f"The browser took no picture:\n{done.stderr}")
-
-
 def main(page, picture):
-    """Writes a PNG of at most MAX_BYTES.
+    """Writes a PNG of at most MAX_BYTES; ends the program where it cannot.
 
     Arguments
     ---------
@@ -69,9 +33,26 @@ def main(page, picture):
     """
     if not pathlib.Path(page).is_file():
         sys.exit(f"There is no report at {page}")
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        sys.exit(
+            "A picture of the report needs Chromium or Google Chrome and none "
+            "was found; install one, for instance: sudo apt install chromium"
+        )
     with tempfile.TemporaryDirectory() as folder:
         taken = pathlib.Path(folder, "taken.png")
-        take(pathlib.Path(page), taken)
+        command = [
+            browser,
+            "--headless=new",
+            "--no-sandbox",  # the page is our own; containers have no sandbox
+            "--hide-scrollbars",
+            f"--window-size={WIDTH},{HEIGHT}",
+            f"--screenshot={taken}",
+            pathlib.Path(page).resolve().as_uri(),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode or not taken.is_file():
+            sys.exit(f"The browser took no picture:\n{done.stderr}")
         image = Image.open(taken).convert("RGB")
         image.quantize(256).save(picture, optimize=True)
     size = pathlib.Path(picture).stat().st_size

@@ -1,3 +1,4 @@
+# local: file
 """Prepares the test set of Libri2Mix, to test models on another corpus.
 
 Libri2Mix (Cosentino, Pariente, Cornell, Deleforge, Vincent, 2020) mixes two
@@ -11,12 +12,9 @@ In the words of PolSESS each mixture has two variants, without reverberation:
 
     C = mix_clean = s1 + s2            S = mix_both = s1 + s2 + noise (the scene)
 
-Both are read as they are stored. Traps:
-
-* the paths in the CSVs are absolute ones of the machine that made the corpus:
-  files are found by mixture_ID in the folders above instead;
-* the scripts can leave mix_clean or mix_both out, and the noise with it;
-* in some releases the CSVs have a column original_mixture_ID, in others not.
+Both are read as they are stored. The paths in the CSVs are those of the machine
+that made the corpus: files are found by mixture_ID. The scripts can leave
+mix_clean or mix_both out, and the noise with it.
 
 train.py calls it, for hparams/test_libri2mix.yaml.
 
@@ -24,29 +22,29 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import hashlib
+import os
+import re
 from pathlib import Path
 
 import pandas as pd
-from audit.findings import FINDING_COLUMNS, erroneous
-from audit.libri2mix import KINDS, find_corpus, find_kinds, read_rows
-from audit.libri2mix_rows import audit_rows
-from audit.listings import list_findings, log_warnings, report, to_csv
-from audit.metadata import FILES
-from audit.reuse import find_change, hash_folder, replace_files
 from prepare_polsess import (
-    AUDITS,
-    BAD_ROWS,
+    FILES,
     MANIFEST_COLUMNS,
     VARIANT_SETTINGS,
     CorpusError,
 )
 
+from speechbrain.dataio import audio_io
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
-SPLITS = ["test"]
+KINDS = {"S": "mix_both", "C": "mix_clean"}  # variant -> folder
+COLUMNS = ["mixture_ID", "source_1_path", "source_2_path", "length"]
+IDS = re.compile(r"(\w+)-\w+-\w+_(\w+)-\w+-\w+")  # of speakers 1 and 2
+GENERATE = (
+    "give the folder of Libri2Mix, or generate it with LibriMix's scripts"
+)
 
 
 def prepare_libri2mix(
@@ -54,18 +52,14 @@ def prepare_libri2mix(
     save_folder,
     splits=("test",),
     sample_rate=8000,
-    audit="quick",
-    on_bad_rows="error",
-    n_jobs=None,
     skip_prep=False,
 ):
     """Checks the test set and writes <save_folder>/test_<VARIANT>.csv.
 
     The manifests of C and S hold the mixtures, sorted by ID, those of other
-    variants none. The paths start with ``$data_root``, the data_folder. Where
-    only mix_clean or only mix_both was generated, a log line says so. The
-    corpus stays as it is; next to the manifests lie the files that
-    ``prepare_polsess`` writes too, and unchanged manifests are reused.
+    variants none; test_metadata.csv holds the lengths. The paths start with
+    ``$data_root``, the data_folder. Where only mix_clean or only mix_both was
+    generated, a log line says so. The corpus is only read.
 
     Arguments
     ---------
@@ -77,112 +71,146 @@ def prepare_libri2mix(
         Only test: nothing is trained on Libri2Mix here.
     sample_rate : int
         In Hz; 8000 for ``wav8k``.
-    audit : str
-        "quick": headers of all files, samples of 200 mixtures; "full": samples
-        of all; "none": no audio, the metadata are believed.
-    on_bad_rows : str
-        "error" stops at rows with errors, "skip" leaves them out.
-    n_jobs : int, optional
-        Number of threads that read audio. Default: four per CPU.
     skip_prep : bool
         If True, nothing is done.
 
     Raises
     ------
     CorpusError
-        With all errors that were found, if the corpus cannot be used.
+        With the rows and files that are wrong.
     """
-    if skip_prep:
-        logger.info("Preparation skipped: the manifests are used as they are")
-        return
-    _check_choices(splits, audit, on_bad_rows)
-    base, corpus = find_corpus(data_folder, sample_rate)
-    metadata = find_kinds(corpus)
-    for variant in set(KINDS) - set(metadata):
-        logger.info(
-            f"{corpus} has no {KINDS[variant]}: variant {variant} is not "
-            f"tested, only {', '.join(metadata)}"
-        )
-    save_folder = Path(save_folder)
-    inputs = {"test": _hash_inputs(corpus, metadata, [audit, on_bad_rows])}
-    change = find_change(save_folder, SPLITS, inputs)
-    if not change:
-        logger.info("Manifests in %s are up to date: reused", save_folder)
-        return
-    logger.info("Preparing test: %s", change)
-    rows = read_rows(base, corpus, metadata)
-    rows, tables = audit_rows(rows, base, sample_rate, audit, n_jobs)
-    _write(save_folder, rows, tables, on_bad_rows, inputs)
-
-
-def _check_choices(splits, audit, on_bad_rows):
-    """Refuses unknown options, and splits for a training."""
-    if list(splits) != SPLITS:
+    if list(splits) != ["test"]:
         raise ValueError(
             f"splits={list(splits)}: Libri2Mix is prepared for tests alone, "
             "expected [test]; leave test_only: True in the YAML"
         )
-    for name, given, known in (
-        ("audit", audit, AUDITS),
-        ("on_bad_rows", on_bad_rows, BAD_ROWS),
-    ):
-        if given not in known:
-            raise ValueError(f"{name}={given}: choose from {', '.join(known)}")
-
-
-def _hash_inputs(corpus, metadata, options):
-    """Hashes all that the manifests depend on, as ``audit.reuse`` does."""
-    here = Path(__file__).resolve()
-    code = [here.with_name("prepare_polsess.py"), here]
-    code += sorted(here.parent.glob("audit/*.py"))
-    digest = hashlib.sha256(repr([str(corpus), *options]).encode())
-    for path in [*code, *metadata.values()]:
-        digest.update(path.read_bytes())
-    for name in (*KINDS.values(), "s1", "s2", "noise"):
-        hash_folder(digest, corpus / "test" / name)
-    return digest.hexdigest()
-
-
-def _write(save_folder, rows, tables, on_bad_rows, inputs):
-    """Writes the listings and, unless errors stop it, the manifests."""
-    is_bad = rows.index.isin(erroneous(tables))
-    table = pd.concat([pd.DataFrame(columns=FINDING_COLUMNS), *tables])
-    log_warnings(table)
-    listings = list_findings(save_folder, SPLITS, rows[is_bad], table)
-    if is_bad.any() and (on_bad_rows == "error" or is_bad.all()):
-        replace_files(save_folder, listings, SPLITS, {})
-        errors = table[table["severity"] == "error"]
-        raise CorpusError(report(errors, save_folder / "audit.csv"))
-    manifests = _make_manifests(rows[~is_bad])
-    replace_files(save_folder, {**listings, **manifests}, SPLITS, inputs)
-    hours = rows["frames"] / rows["sample_rate"] / 3600
-    for variant, group in hours[~is_bad].groupby(rows["variant"]):
-        what = f"{variant} ({KINDS[variant]})"
-        logger.info(
-            "%s: %d mixtures, %.2f hours", what, len(group), group.sum()
+    if skip_prep:
+        logger.info("Preparation skipped: the manifests are used as they are")
+        return
+    base, corpus = _find_corpus(data_folder, sample_rate)
+    tables = {v: _read_table(corpus, variant=v) for v in KINDS}
+    if all(table is None for table in tables.values()):
+        raise CorpusError(
+            f"{corpus}: expected test/mix_clean or test/mix_both, and "
+            f"metadata/mixture_test_mix_*.csv, found neither; {GENERATE}"
         )
-    if is_bad.any():
-        logger.warning("%d rows left out, see excluded.csv", is_bad.sum())
+    rows, problems = [], []
+    for variant, table in tables.items():
+        if table is None:
+            logger.info(
+                f"{corpus} has no {KINDS[variant]}: {variant} is not tested"
+            )
+            continue
+        for line, cells in zip(table.index + 2, table.to_dict("records")):
+            row = _make_row(cells, variant, corpus.relative_to(base))
+            rows.append(row)
+            problems += [
+                f"mixture_test_{KINDS[variant]}.csv row {line}: {problem}"
+                for problem in _check_row(
+                    row, cells["length"], base, sample_rate
+                )
+            ]
+    if problems:
+        shown = "\n".join(problems[:5])
+        raise CorpusError(
+            f"{corpus}: {len(problems)} errors, such as\n{shown}\nWhat to do: "
+            "copy these files again, or generate the corpus again"
+        )
+    _write_manifests(Path(save_folder), pd.DataFrame(rows))
 
 
-def _make_manifests(rows):
-    """File name -> content of the manifests and the metadata."""
-    rows = rows.sort_values(["ID", "variant"], kind="stable")
-    rows = rows.assign(
-        duration=rows["frames"] / rows["sample_rate"],
-        sample_rate=rows["sample_rate"].astype(int),
-        ssr_db="",
-        scene_class="",
-        event_class="",
+def _find_corpus(data_folder, sample_rate):
+    """The data_folder, and the folder of one sample rate, in the mode min."""
+    base = Path(os.path.abspath(os.path.expanduser(data_folder or "")))
+    below = f"wav{sample_rate // 1000}k/min"
+    for corpus in (base / below, base / "Libri2Mix" / below):
+        if data_folder and corpus.is_dir():
+            return base, corpus
+    raise CorpusError(
+        f"data_folder={data_folder}: expected {below} or Libri2Mix/{below} in "
+        f"it, found neither; {GENERATE}"
     )
-    for column in FILES:
-        paths = "$data_root/" + rows[column]
-        rows[column] = paths.where(rows[column] != "", "")
-    manifests = {
-        f"test_{variant}.csv": to_csv(
-            rows.loc[rows["variant"] == variant, MANIFEST_COLUMNS]
+
+
+def _read_table(corpus, variant):
+    """The list of the mixtures of a kind, all str; None without that kind."""
+    path = corpus / "metadata" / f"mixture_test_{KINDS[variant]}.csv"
+    folder = corpus / "test" / KINDS[variant]
+    if not path.is_file() and not folder.is_dir():
+        return None
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise CorpusError(
+            f"{path}: expected the list of the mixtures in {folder}, found "
+            f"{error}; copy the folder metadata again"
+        ) from error
+    missing = [column for column in COLUMNS if column not in table]
+    if missing or "source_3_path" in table or table.empty:
+        found = f"no column {', '.join(missing)}" if missing else "no rows"
+        if "source_3_path" in table:
+            found = "three sources, as in Libri3Mix"
+        raise CorpusError(
+            f"{path}: expected {', '.join(COLUMNS)} of each mixture, found "
+            f"{found}; {GENERATE}"
         )
-        for variant in VARIANT_SETTINGS
+    return table.drop_duplicates("mixture_ID")
+
+
+def _make_row(cells, variant, corpus):
+    """The row of the manifest of a mixture; what it lacks is empty."""
+    name = cells["mixture_ID"]
+    speakers = IDS.fullmatch(name) or ["", "", ""]
+    folders = {"mix_wav": KINDS[variant], "s1_wav": "s1", "s2_wav": "s2"}
+    if variant == "S":
+        folders["scene_wav"] = "noise"
+    test = f"$data_root/{corpus.as_posix()}/test"
+    return {
+        **dict.fromkeys(MANIFEST_COLUMNS, ""),
+        **{c: f"{test}/{folder}/{name}.wav" for c, folder in folders.items()},
+        **{"ID": name, "variant": variant, "setting": "dry"},
+        **{"speaker1": speakers[1], "speaker2": speakers[2]},
+        "length": cells["length"],
     }
-    metadata = rows.drop_duplicates("ID")[["ID", "length"]]
-    return {**manifests, "test_metadata.csv": to_csv(metadata)}
+
+
+def _check_row(row, length, base, sample_rate):
+    """Yields what is wrong with a row and its files; adds the duration."""
+    name = row["ID"]
+    if not re.fullmatch(r"[^/\\$]+", name):
+        yield f"expected a plain file name as mixture_ID, found {name}"
+        return
+    if not re.fullmatch(r"0*[1-9]\d*(\.0*)?", length):
+        yield f"expected a number of samples as length, found {length}"
+        return
+    expected = f"{float(length):.0f} samples at {sample_rate} Hz, 1 channel"
+    row["duration"] = float(length) / sample_rate
+    row["sample_rate"] = sample_rate
+    for column in filter(row.get, FILES):
+        path = row[column][len("$data_root/") :]
+        try:
+            info = audio_io.info(base / path)
+        except RuntimeError as error:
+            found = error if (base / path).is_file() else "none"
+            yield f"{path}: expected a WAV file, found {found}"
+            continue
+        found = f"{info.frames} samples at {info.sample_rate} Hz, "
+        found += f"{info.channels} channel"
+        if found != expected:
+            yield f"{path}: expected {expected}, found {found}"
+
+
+def _write_manifests(save_folder, rows):
+    """Writes each file under another name, then puts it in place."""
+    save_folder.mkdir(parents=True, exist_ok=True)
+    rows = rows.sort_values(["ID", "variant"], kind="stable")
+    tables = {"test_metadata.csv": rows.drop_duplicates("ID")[["ID", "length"]]}
+    for variant in VARIANT_SETTINGS:
+        chosen = rows[rows["variant"] == variant]
+        tables[f"test_{variant}.csv"] = chosen[list(MANIFEST_COLUMNS)]
+    for name, table in tables.items():
+        new = save_folder / f".{name}.{os.getpid()}"
+        table.to_csv(new, index=False, lineterminator="\n")
+        os.replace(new, save_folder / name)
+    counts = rows["variant"].value_counts().to_dict()
+    logger.info("Libri2Mix: mixtures of each variant: %s", counts)

@@ -1,5 +1,4 @@
-"""Checks a PolSESS corpus; the parts of prepare_polsess.py.
+"""The full audit of PolSESS: all samples of all mixtures, links, leaks by row.
 
-Authors
- * The PolSESS recipe team 2026
+``python prepare_polsess.py --audit full`` runs it; a training never does.
 """

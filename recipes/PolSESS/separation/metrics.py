@@ -165,8 +165,8 @@ def stoi(estimate, reference, sample_rate, extended=False):
 
     C. Taal et al., "An algorithm for intelligibility prediction of
     time-frequency weighted noisy speech", TASLP 2011. Where the reference is
-    silent or has too little speech, ``pystoi`` warns and returns a number
-    without meaning: this raises ValueError.
+    silent or has too little speech, ``pystoi`` returns a number without
+    meaning: this raises ValueError. A silent estimate has 0.
 
     Arguments
     ---------
@@ -194,6 +194,8 @@ def stoi(estimate, reference, sample_rate, extended=False):
 
     if not np.any(reference):
         raise ValueError("silent reference")
+    if not np.any(estimate):
+        return 0.0
     # pystoi draws noise for bands without energy: always the same noise.
     state = np.random.get_state()
     np.random.seed(0)
@@ -201,8 +203,9 @@ def stoi(estimate, reference, sample_rate, extended=False):
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             return float(pystoi(reference, estimate, sample_rate, extended))
-    except RuntimeWarning as warning:
-        raise ValueError(f"too little speech: {warning}") from warning
+    except (RuntimeWarning, ValueError) as error:
+        # Without a whole frame, pystoi fails with an error of numpy.
+        raise ValueError(f"too little speech: {error}") from error
     finally:
         np.random.set_state(state)
 

@@ -224,7 +224,11 @@ class Mixer:
         removed = cancelled(variant, self.task, setting)
         references = TASKS[self.task]
         paths = dict(zip(FILE_COLUMNS, files))
-        columns = ["mix_wav", *removed, *(c for group in references for c in group)]
+        columns = [
+            "mix_wav",
+            *removed,
+            *(c for group in references for c in group),
+        ]
         signals = {
             column: read_signal(
                 mixture_id, paths[column], self.sample_rate, whole, start, stop
@@ -254,7 +258,9 @@ def _stages(curriculum):
     for number, stage in enumerate(curriculum or []):
         key = f"curriculum[{number}]"
         if not isinstance(stage, dict) or set(stage) != {"epoch", "variants"}:
-            raise ValueError(f"{key}: expected {{epoch, variants}}, found {stage!r}")
+            raise ValueError(
+                f"{key}: expected {{epoch, variants}}, found {stage!r}"
+            )
         if type(stage["epoch"]) is not int or stage["epoch"] < 1:
             raise ValueError(
                 f"{key}.epoch: expected 1, 2, ..., found {stage['epoch']!r}"
@@ -417,7 +423,7 @@ def pick_mixtures(mixtures, limit):
     -------
     >>> settings = {"a": "in", "b": "in", "c": "out", "d": "in"}
     >>> pick_mixtures({i: {"setting": settings[i]} for i in settings}, 2)
-    ['b', 'c']
+    ['a', 'c']
     """
     if limit == "all":
         return sorted(mixtures)

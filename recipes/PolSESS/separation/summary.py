@@ -79,7 +79,9 @@ def in_order(scores):
 
     Example
     -------
-    >>> scores = pd.DataFrame({"ID": list("ba"), "variant": "S", "source": "s1"})
+    >>> scores = pd.DataFrame(
+    ...     {"ID": list("ba"), "variant": "S", "source": "s1"}
+    ... )
     >>> in_order(scores)["ID"].tolist()
     ['a', 'b']
     """
@@ -151,24 +153,38 @@ def mean_interval(rows, column, strata=None, confidence=0.95):
     rows, strata = rows[known], strata[known]
     if rows.empty:
         return np.nan, np.nan, np.nan
-    groups = rows[column].groupby(strata)
-    mean = groups.mean().mean()
-    # The linearised estimator of survey statistics: a row's distance from the
-    # mean of its stratum, by the size of the stratum and their number.
-    distances = rows[column] - groups.transform("mean")
-    shares = distances / groups.transform("size") / strata.nunique()
-    samples = shares.groupby([rows["setting"], rows["ID"]]).sum()
-    samples = samples.groupby(level=0)
-    counts = samples.size()
-    if min(counts.min(), rows["ID"].groupby(strata).nunique().min()) < 2:
+    samples = _sums_and_numbers(rows, column, strata)
+    sums, numbers = sum(sample.sum(-1) for sample in samples)
+    mean = (sums / numbers).mean()
+    # The linearised estimator of survey statistics: the distance of a mixture's
+    # rows from the mean of their stratum, by its size and the number of strata.
+    means, sizes = (sums / numbers)[:, None], numbers[:, None] * len(numbers)
+    shares = [((s - means * n) / sizes).sum(0) for s, n in samples]
+    counts = np.array([len(share) for share in shares])
+    mixtures = sum((sample[1] > 0).sum(-1) for sample in samples)
+    if min(counts.min(), mixtures.min()) < 2:
         return mean, np.nan, np.nan
-    variances = samples.var() * counts  # of the sum over each setting
+    variances = np.array([share.var(ddof=1) for share in shares]) * counts
     if variances.sum() == 0:
         return mean, mean, mean
     freedom = variances.sum() ** 2 / (variances**2 / (counts - 1)).sum()
     quantile = stats.t.ppf((1 + confidence) / 2, freedom)
     half_width = quantile * np.sqrt(variances.sum())
     return mean, mean - half_width, mean + half_width
+
+
+def _sums_and_numbers(rows, column, strata):
+    """Adds up the rows of each mixture, [2, stratum, mixture] a setting."""
+    stratum, names = pd.factorize(strata, sort=True)
+    samples = []
+    for _, part in rows.assign(stratum=stratum).groupby("setting"):
+        mixture, ids = pd.factorize(part["ID"], sort=True)
+        sample = np.zeros((2, len(names), len(ids)))
+        place = part["stratum"].to_numpy(), mixture
+        np.add.at(sample[0], place, part[column].to_numpy())
+        np.add.at(sample[1], place, 1)
+        samples.append(sample)
+    return samples
 
 
 def describe(rows, columns, strata=None):
@@ -339,9 +355,7 @@ def write_csv(table, path):
         The file, which is replaced.
     """
     partial = Path(f"{path}.partial")
-    table.to_csv(
-        partial, index=False, float_format="%.6f", lineterminator="\n"
-    )
+    table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
     os.replace(partial, path)
 
 

@@ -74,7 +74,9 @@ class SeparationBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_stats = {"loss": stage_loss}
         elif stage == sb.Stage.VALID:
-            self.valid_stats = validation_stats(all_gather_rows(self.valid_rows))
+            self.valid_stats = validation_stats(
+                all_gather_rows(self.valid_rows)
+            )
             self.end_of_epoch(epoch, self.valid_stats["SI-SDRi"])
         else:
             rows = all_gather_rows(self.hparams.scorer.rows())

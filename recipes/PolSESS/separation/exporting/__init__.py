@@ -1,0 +1,1 @@
+"""Exports trained models for SpeechBrain, safetensors and ONNX Runtime."""

@@ -1,125 +1,184 @@
-"""The model card of an exported model, from what its run left behind.
+"""The model card of an exported model, from the folder of its run.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
+import json
 from pathlib import Path
 
-import jinja2
-from exporting.card_facts import data_text, facts_of, run_folder, trained_variants
-from reliability.facts import TASK_NAMES
-from variants import num_outputs
-from reporting.runs import variants_of_test
-from summary import cells, summarise, to_markdown
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from reliability.record import recorded_starts
+from reporting.facts import TASK_NAMES
+from reporting.tables import cells, to_markdown
+from variants import VARIANTS, num_outputs, source_names
 
-HEARS = {
-    "ES": "one speaker and the background",
-    "EB": "two speakers and the background",
-    "SB": "two speakers and the background",
-}
-ESTIMATES = {
-    "ES": "the dry speaker",
-    "EB": "the sum of the dry speakers",
-    "SB": "each dry speaker",
-}
-NO_LICENCE = "The weights have the licence that their publisher gives them; none was named. "
-SOURCES = (
-    "The recordings of PolSESS come from sources with licences of their own, some "
-    "of which exclude commercial use: see the corpus. The code of SpeechBrain and "
-    "of the recipe is licensed under Apache-2.0."
-)
+TEMPLATE = Path(__file__).with_name("card.jinja")
+SIMULATED = "corpus.json"  # simulate/make_corpus.py leaves it in its corpora
 
 
-def model_card(model, scores, licence, onnx):
-    """A README.md as the Hugging Face hub expects it.
+def model_card(model, summary, licence, onnx):
+    """Writes the card of a model for the Hugging Face hub.
 
     Arguments
     ---------
     model : trained.Trained
-        What is exported.
-    scores : pd.DataFrame
-        test_scores.csv, None for a model that was not tested.
+        Model of a run.
+    summary : pd.DataFrame
+        test_summary.csv; None for an untested model.
     licence : str
-        Of the weights, as the hub names it.
+        Licence of the weights, as the hub names it.
     onnx : bool
         Whether there is a model.onnx.
 
     Returns
     -------
-    str
-        Markdown with a head of YAML.
+    huggingface_hub.ModelCard
+        Its text has a head in YAML.
     """
-    run = run_folder(model)
-    table, values, variants = "", {}, []
-    if scores is not None:
-        variants = variants_of_test(str(run), scores)
-        summary = summarise(scores, variants, model.task)
+    name = f"Conv-TasNet on PolSESS, {model.task}"
+    n_sources = num_outputs(model.task)
+    task_tag = (
+        "audio-source-separation" if n_sources > 1 else "speech-enhancement"
+    )
+    facts = training_facts(model)
+    data = ModelCardData(
+        language="pl",
+        license=licence,
+        library_name="speechbrain",
+        tags=[
+            "speechbrain",
+            task_tag,
+            "audio-to-audio",
+            "Conv-TasNet",
+            "PolSESS",
+        ],
+        datasets=["PolSESS"],
+        metrics=["si-sdr"],
+        pipeline_tag="audio-to-audio",
+        model_name=name,
+        eval_results=_results(summary, facts),
+    )
+    table = None
+    if summary is not None:
         table = to_markdown(cells(summary, "mean"))
-        means = summary[summary["variant"] == "macro mean"].iloc[0]
-        for label in ("si_sdr", "si_sdri"):
-            values[label] = round(float(means[f"{label}_mean"]), 2)
-        table += "\nMean [95 % confidence interval]; n counts rows.\n"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("card.jinja").render(
-        licence=licence,
-        name=f"Conv-TasNet on PolSESS, {model.task}",
-        task_name=TASK_NAMES[model.task],
-        n_sources=num_outputs(model.task),
-        hears=HEARS[model.task],
-        estimates=ESTIMATES[model.task],
-        sample_rate=model.sample_rate,
-        min_samples=model.separator.min_samples,
+    return ModelCard.from_template(
+        data,
+        template_path=str(TEMPLATE),
+        name=name,
+        model=model,
+        n_sources=n_sources,
         onnx=onnx,
-        scores=values,
         table=table,
-        tested_variants=", ".join(variants),
-        variants=trained_variants(model),
-        best=best_text(model),
-        data=data_text(run, model),
-        facts=facts_of(run, model),
-        licence_text=licence_text(licence),
+        facts=facts,
+        licence=licence,
     )
 
 
-def licence_text(licence):
-    """What the card says about licences.
+def _results(summary, facts):
+    """Macro means of a test as the hub's results; None without a test."""
+    if summary is None:
+        return None
+    variants = [v for v in VARIANTS if v in set(summary["variant"])]
+    dataset = f"test split of {facts['Data']}, mean over {', '.join(variants)}"
+    means = summary[summary["variant"] == "macro mean"].iloc[0]
+    return [
+        EvalResult(
+            task_type="audio-to-audio",
+            task_name=facts["Task"],
+            dataset_type="PolSESS",
+            dataset_name=dataset,
+            metric_type=metric,
+            metric_name=metric,
+            metric_value=round(float(means[f"{metric}_mean"]), 2),
+        )
+        for metric in ("si_sdr", "si_sdri")
+    ]
 
-    Arguments
-    ---------
-    licence : str
-        Of the weights.
 
-    Returns
-    -------
-    str
-        A paragraph.
-    """
-    named = f"The weights are published under {licence}. "
-    return (NO_LICENCE if licence == "other" else named) + SOURCES
-
-
-def best_text(model):
-    """Which checkpoint a model is.
+def training_facts(model):
+    """Collects the facts about a training.
 
     Arguments
     ---------
     model : trained.Trained
-        With the folder of its checkpoint.
+        Model of a run.
 
     Returns
     -------
-    str
-        A sentence.
+    dict
+        Name -> text; "unknown" where the run does not tell.
     """
-    meta = model.meta
-    if "si_sdri" not in meta:
-        return ""
-    return (
-        f"The weights are those of epoch {meta.get('epoch', 'unknown')}, "
-        f"validation SI-SDRi {meta['si_sdri']:.2f} dB."
-    )
+    starts = recorded_starts(model.run)
+    start = starts[0] if starts else {}
+    settings = {**model.settings, **_recorded_settings(model), **start}
+
+    def text(key):
+        """A setting in words."""
+        return str(settings.get(key, "unknown"))
+
+    parameters = sum(p.numel() for p in model.separator.parameters())
+    sizes = {k: v for part in model.sizes.values() for k, v in part.items()}
+    for constant in ("in_channels", "out_channels", "bias"):
+        sizes.pop(constant, None)
+    facts = {
+        "Data": _data(model, start),
+        "Training mixtures": _count_mixtures(model),
+        "Task": TASK_NAMES[model.task],
+        "Sources": ", ".join(source_names(model.task)),
+        "Variants": ", ".join(settings.get("variants") or ["unknown"]),
+        "Network": ", ".join(f"{k} {v}" for k, v in sizes.items()),
+        "Parameters": f"{parameters:,}",
+        "Precision": text("precision"),
+        "Segment": f"{text('segment_seconds')} s",
+        "Batch": f"{text('batch_size')} mixtures, "
+        f"{text('grad_accumulation_factor')} batches a step, "
+        f"{settings.get('processes', 1)} process(es)",
+        "Learning rate": text("lr"),
+        "Seed": text("seed"),
+    }
+    if start:
+        packages = start["packages"]
+        versions = [f"{n} {packages[n]}" for n in ("torch", "speechbrain")]
+        facts["Command"] = f"`{start['command']}`"
+        facts["Commit"] = start["commit"]
+        facts["Device"] = start["device"]
+        facts["Versions"] = ", ".join(versions)
+    return facts
+
+
+def _recorded_settings(model):
+    """Settings that runs of earlier versions recorded, run options included."""
+    path = model.checkpoint.parent / "settings.json"
+    if not path.is_file():
+        return {}
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _data(model, start):
+    """Names the corpus; a simulated one is called so."""
+    folders = model.settings.get("data_folder") or []
+    folders = folders if isinstance(folders, list) else [folders]
+    texts = []
+    for folder in folders:
+        path = Path(start.get("folder", "")) / Path(folder).expanduser()
+        if (path / SIMULATED).is_file():
+            texts.append(
+                "a corpus in the layout of PolSESS with simulated speech and "
+                "sounds, not the released one"
+            )
+        elif path.is_dir():
+            texts.append(f"PolSESS ({path.name})")
+        else:
+            texts.append(f"the corpus {path.name}, missing at export")
+    return " and ".join(texts) or "unknown"
+
+
+def _count_mixtures(model):
+    """Counts the training mixtures in the manifests of a run."""
+    mixtures = set()
+    for path in model.checkpoint.parent.glob("train_*.csv"):
+        rows = path.read_text(encoding="utf-8").splitlines()[1:]
+        mixtures.update(row.partition(",")[0] for row in rows)
+    limit = model.settings.get("n_train") or len(mixtures)
+    return f"{min(limit, len(mixtures)):,}" if mixtures else "unknown"

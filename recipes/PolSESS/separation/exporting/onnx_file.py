@@ -1,4 +1,4 @@
-"""Writes a network as an ONNX file, and checks what it computes.
+"""Writes a network as an ONNX file, and compares both.
 
 Authors
  * The PolSESS recipe team 2026
@@ -7,15 +7,15 @@ Authors
 import torch
 
 OPSET = 18
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # relative to the largest sample
 LENGTHS = (8000, 12345, 31999)  # samples
 
 
 def write_onnx(separator, path):
-    """Writes a file whose batch size and length are free, and checks it.
+    """Writes a file with free batch size and length, and checks it.
 
-    Raises ImportError that names what to install without onnxscript and
-    onnxruntime, ValueError where ONNX Runtime computes something else.
+    Raises ImportError when a package is missing, ValueError when ONNX Runtime
+    computes something else.
 
     Arguments
     ---------
@@ -40,20 +40,17 @@ def write_onnx(separator, path):
         input_names=["mixture"],
         output_names=["estimates"],
         dynamic_shapes={"mixture": {0: free, 1: free}},
-        # The optimiser of onnxscript takes an EPS of 1e-8 for zero, and leaves
-        # it out: digital silence would become NaN.
+        # The optimizer of onnxscript drops an EPS of 1e-8 as if it were zero:
+        # digital silence would become NaN.
         optimize=False,
         verbose=False,
     )
-    # One file; external data would be a second one beside it.
     program.save(str(path), external_data=False)
     check_onnx(separator, path)
 
 
 def check_onnx(separator, path):
-    """Compares a file with the network at several lengths.
-
-    Raises ValueError where they differ.
+    """Raises ValueError when an ONNX file differs from the network.
 
     Arguments
     ---------
@@ -78,6 +75,6 @@ def check_onnx(separator, path):
         error = (error / expected.abs().max().clamp_min(1e-9)).item()
         if not error <= TOLERANCE:
             raise ValueError(
-                f"{path}: expected what the network computes, found a relative "
+                f"{path}: expected the output of the network, found a relative "
                 f"error of {error:.2g} at {length} samples"
             )

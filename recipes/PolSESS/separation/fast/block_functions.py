@@ -1,9 +1,8 @@
-"""What a temporal block of Conv-TasNet is made of, each with its gradient.
+"""Forward and backward functions of the temporal block of Conv-TasNet.
 
-All signals are [batch, channel, frame]. What lies behind the last frame is there to
-round their number up, and zero. Functions whose names end in ``_backward`` use up
-the gradient that they get: all but the products is bound by memory, so a copy less
-is time won.
+Signals are [batch, channel, frame], zero-padded to a multiple of 16 frames.
+Functions that end in ``_backward`` overwrite the gradient they are given:
+everything but the matrix products is limited by memory bandwidth.
 
 Authors
  * The PolSESS recipe team 2026
@@ -14,48 +13,49 @@ import threading
 
 import torch
 import torch.nn.functional as F
+
 from fast.products import PART_FRAMES
 
-EPS = 1e-8  # that of SpeechBrain
-# A variance below this share of the squared mean is computed from differences:
-# as a difference of sums it would lose digits.
+EPS = 1e-8  # as in SpeechBrain
+# Below this share of the squared mean, E[x^2] - E[x]^2 loses too many digits
+# and the variance is computed in a second pass.
 LEAST_SHARE = 0.1
 
 _buffers = threading.local()
 
 
 def buffer(name, shape, like):
-    """Memory of this thread that is used again and again, on a CPU.
+    """Returns a scratch tensor of this thread that later calls reuse, on a CPU.
 
-    What was just used is still in the cache of a CPU, new memory is not. On a GPU
-    torch itself does likewise.
+    Reused memory is still in the CPU's cache. On a GPU torch's own allocator
+    reuses memory.
 
     Arguments
     ---------
     name : str
-        What is kept there is lost when the same name is asked for again.
+        Name of the buffer. The same name overwrites the previous content.
     shape : tuple of int
-        Of the memory.
+        Shape of the tensor.
     like : torch.Tensor
-        Device and type.
+        Tensor with the wanted device and dtype.
 
     Returns
     -------
     torch.Tensor
-        None on a GPU, where functions with ``out=None`` ask for memory.
+        None on a GPU, where ``out=None`` allocates.
     """
     if like.device.type != "cpu":
         return None
     kept, key, size = vars(_buffers), f"{name} {like.dtype}", math.prod(shape)
     if key not in kept or kept[key].numel() < size:
-        # What inference mode makes could not be changed in training.
+        # Training cannot write to tensors created in inference mode.
         with torch.inference_mode(False):
             kept[key] = torch.empty(size, dtype=like.dtype)
     return kept[key][:size].view(shape)
 
 
 def release_buffers():
-    """Gives back what ``buffer`` has kept for this thread."""
+    """Frees the buffers of this thread."""
     vars(_buffers).clear()
 
 
@@ -65,12 +65,12 @@ def prelu(signal, slope, name):
     memory = buffer(name, signal.shape, signal)
     if memory is None:
         return F.prelu(signal, slope)
-    # PReLU itself cannot write to memory that is given.
+    # PReLU itself has no out argument.
     return torch.ops.aten.leaky_relu.out(signal, slope.item(), out=memory)
 
 
-def normalised(signal, dims, gain, offset):
-    """gLN or cLN in plain functions.
+def normalise(signal, dims, gain, offset):
+    """Normalises by gLN or cLN, with autograd's own gradient.
 
     Arguments
     ---------
@@ -79,17 +79,17 @@ def normalised(signal, dims, gain, offset):
     dims : tuple of int
         (1, 2) for gLN, (1,) for cLN.
     gain, offset : torch.Tensor
-        [channel, 1]
+        [channel, 1].
 
     Returns
     -------
     torch.Tensor
-        Like the signal.
+        Shape of the signal.
 
     Example
     -------
     >>> signal = torch.tensor([[[1.0], [3.0]]])
-    >>> normalised(signal, (1,), torch.ones(2, 1), torch.zeros(2, 1)).flatten()
+    >>> normalise(signal, (1,), torch.ones(2, 1), torch.zeros(2, 1)).flatten()
     tensor([-1.,  1.])
     """
     error = signal - signal.mean(dims, keepdim=True)
@@ -97,29 +97,29 @@ def normalised(signal, dims, gain, offset):
     return error * (variance + EPS).rsqrt() * gain + offset
 
 
-def silence_end(signal, frames):
-    """Sets what lies behind the last frame to zero, in place."""
+def zero_padding(signal, frames):
+    """Sets the columns after the last frame to zero, in place."""
     if signal.shape[-1] > frames:
         signal[..., frames:].zero_()
     return signal
 
 
 def moments(signal, frames):
-    """Mean and reciprocal standard deviation of each item, as gLN needs them.
+    """Computes the mean and the reciprocal standard deviation of each item.
 
     Arguments
     ---------
     signal : torch.Tensor
-        [batch, channel, frame], float32, zero behind the last frame.
+        [batch, channel, frame], float32, zero after the last frame.
     frames : int
-        How many of its columns are signal.
+        Number of frames without padding.
 
     Returns
     -------
     mean : torch.Tensor
-        [batch, 1, 1]
+        [batch, 1, 1].
     scale : torch.Tensor
-        [batch, 1, 1]
+        [batch, 1, 1].
 
     Example
     -------
@@ -131,8 +131,8 @@ def moments(signal, frames):
     count = signal.shape[1] * frames
     mean = signal.sum((1, 2), keepdim=True) / count
     if signal.device.type == "cpu":
-        # One reading less of the signal, and two writings.
-        # In parts, since the sum of a norm loses digits with its length.
+        # One pass that only reads, instead of two with a write in between.
+        # In parts, because the sum in vector_norm loses digits with length.
         parts = signal.split(PART_FRAMES, -1)
         norms = torch.cat(
             [torch.linalg.vector_norm(part, dim=-1) for part in parts], 1
@@ -142,34 +142,35 @@ def moments(signal, frames):
         if (variance > LEAST_SHARE * mean.square()).all():
             return mean, (variance + EPS).rsqrt_()
     memory = buffer("error", signal.shape, signal)
-    error = silence_end(torch.sub(signal, mean, out=memory), frames)
+    error = zero_padding(torch.sub(signal, mean, out=memory), frames)
     variance = error.mul_(error).sum((1, 2), keepdim=True) / count
     return mean, (variance + EPS).rsqrt_()
 
 
 def moments_backward(mean, scale, gain, d_gain, d_offset, frames):
-    """What a gradient gets because mean and scale depend on the signal too.
+    """Gradient of the signal through the mean and the scale of gLN.
 
-    With s = (u - mean) scale and v = gain s + offset, the gradient of u is that of
-    v times gain and scale, less scale (mean of it + s times its mean with s).
+    With s = (u - mean) scale, v = gain s + offset and h = gain dv, the gradient
+    is du = scale (h - E[h] - s E[h s]). The last two terms are linear in u, so
+    they are returned as a factor of u and a summand.
 
     Arguments
     ---------
     mean, scale : torch.Tensor
-        From ``moments``.
+        Results of ``moments``, [batch, 1, 1].
     gain : torch.Tensor
-        [channel, 1]
+        [channel, 1].
     d_gain, d_offset : torch.Tensor
         Gradients of gain and offset for each item, [batch, channel, 1].
     frames : int
-        Number of frames.
+        Number of frames without padding.
 
     Returns
     -------
     factor : torch.Tensor
-        Of the signal u, [batch, 1, 1].
+        [batch, 1, 1].
     summand : torch.Tensor
-        [batch, 1, 1]
+        [batch, 1, 1].
     """
     count = len(gain) * frames
     slope = (gain * d_gain).sum(1, keepdim=True) / count
@@ -179,7 +180,7 @@ def moments_backward(mean, scale, gain, d_gain, d_offset, frames):
 
 
 def prelu_backward(gradient, signal, slope, name):
-    """Gradients of PReLU's input, in a buffer, and of its slope."""
+    """Returns the gradients of PReLU's input, in a buffer, and of its slope."""
     memory = buffer(name, signal.shape, signal)
     if memory is None:
         above = torch.ops.aten.threshold_backward(gradient, signal, 0)

@@ -1,23 +1,20 @@
-"""Conv-TasNet that computes what SpeechBrain's does, in a fraction of the time.
+"""Faster Conv-TasNet mask network with the results of SpeechBrain's.
 
-The classes are SpeechBrain's with another forward pass, so that parameters, their
-names and their initial values are the same: a checkpoint of one is a checkpoint of
-the other, and speechbrain.inference.separation.SepformerSeparation loads both.
+``MaskNet`` is SpeechBrain's class with another forward pass. Parameters, their
+names and initial values are the same, so checkpoints are exchangeable, and
+speechbrain.inference.separation.SepformerSeparation loads both.
 
-What SpeechBrain's forward pass spends its time on, and what is done here:
+What differs from SpeechBrain's forward pass:
 
-* It changes between [batch, time, channel] and [batch, channel, time] before and
-  after each convolution. Here there is one layout, [batch, channel, time].
-* Every convolution pads by reflection, those of length 1 by nothing, which copies
-  the signal all the same. Only the padding of the depthwise ones is a part of
-  the function, and kept.
-* An odd number of frames makes its matrix products slow. Here the number is
-  rounded up to a multiple of 16, and what is added has no influence.
-* Each normalisation keeps several copies of its input for the backward pass, in
-  the precision of its input. See ``temporal_block``.
+* One layout, [batch, channel, frame]. SpeechBrain transposes before and after
+  each convolution.
+* Only depthwise convolutions pad. SpeechBrain also pads convolutions of length
+  1, by nothing, which copies the signal.
+* Frames are zero-padded to a multiple of 16 for the matrix products. This does
+  not change the result.
+* Less is saved for the gradient, see ``temporal_block``.
 
-The last two are for gLN that is not causal, not compiled. Causal networks and cLN
-have the layout without the needless padding, and statistics in float32.
+The last two hold for gLN without torch.compile. All have statistics in float32.
 
 Authors
  * The PolSESS recipe team 2026
@@ -25,69 +22,28 @@ Authors
 
 import torch
 import torch.nn.functional as F
-from fast.block_functions import normalised, release_buffers
-from fast.depthwise import min_frames
+
+from fast.block_functions import normalise, release_buffers
 from fast.products import product
 from fast.temporal_block import ALIGNMENT, TemporalBlock, plain_block
-
 from speechbrain.lobes.models import conv_tasnet
-from speechbrain.lobes.models.dual_path import Decoder, Encoder
-
-# SpeechBrain's encoder and decoder have this layout already, and take about one
-# percent of the time: they are used as they are.
-__all__ = ["Decoder", "Encoder", "MaskNet", "mask_network"]
-
-
-def mask_network(implementation, **options):
-    """Makes the mask network of Conv-TasNet in one of two implementations.
-
-    Raises ValueError when the implementation is unknown.
-
-    Arguments
-    ---------
-    implementation : str
-        fast, or stock for SpeechBrain's own. Both have the same parameters under
-        the same names and compute the same.
-    **options : dict
-        See ``MaskNet``.
-
-    Returns
-    -------
-    torch.nn.Module
-        [batch, N, frame] -> [source, batch, N, frame].
-
-    Example
-    -------
-    >>> sizes = dict(N=4, B=4, H=8, P=3, X=1, R=1, C=1)
-    >>> type(mask_network("stock", **sizes)).__module__
-    'speechbrain.lobes.models.conv_tasnet'
-    """
-    if implementation not in ("fast", "stock"):
-        raise ValueError(
-            f"implementation: expected fast or stock, found {implementation!r}"
-        )
-    if implementation == "fast":
-        return MaskNet(**options)
-    network = conv_tasnet.MaskNet(**options)
-    sizes = options["P"], options["X"], options.get("causal", False)
-    network.min_frames = min_frames(*sizes)
-    return network
 
 
 class MaskNet(conv_tasnet.MaskNet):
-    """The mask network of Conv-TasNet; see the module.
+    """Mask network of Conv-TasNet.
 
-    Raises ValueError when norm_type is neither gLN nor cLN, or mask_nonlinear is
-    neither relu nor softmax.
+    Raises ValueError for a norm_type other than gLN and cLN, for causal gLN,
+    for a causal that is not a bool, for an even P that is not causal, and for
+    a mask_nonlinear other than relu and softmax.
 
     Arguments
     ---------
     N, B, H, P, X, R, C : int
-        The letters of the paper; C is the number of sources.
+        Sizes by the letters of the paper. C is the number of sources.
     norm_type : str
         gLN or cLN.
     causal : bool
-        Whether frames depend on earlier ones alone.
+        True: a frame depends on itself and earlier frames only.
     mask_nonlinear : str
         relu or softmax.
 
@@ -117,27 +73,18 @@ class MaskNet(conv_tasnet.MaskNet):
         causal=False,
         mask_nonlinear="relu",
     ):
-        if norm_type not in ("gLN", "cLN"):
-            raise ValueError(
-                f"norm_type: expected gLN or cLN, found {norm_type!r}; others "
-                "need --implementation=stock"
-            )
-        if mask_nonlinear not in ("relu", "softmax"):
-            raise ValueError(
-                "mask_nonlinear: expected relu or softmax, found "
-                f"{mask_nonlinear!r}"
-            )
+        _check_options(P, norm_type, causal, mask_nonlinear)
         super().__init__(N, B, H, P, X, R, C, norm_type, causal, mask_nonlinear)
         self.causal = causal
         self.dims = (1, 2) if norm_type == "gLN" else (1,)
-        self.min_frames = min_frames(P, X, causal)
+        # Reflection takes one frame more than it adds.
+        self.min_frames = 1 if causal else (P - 1) // 2 * 2 ** (X - 1) + 1
 
     def forward(self, mixture_w):
         """Estimates the masks.
 
-        Raises ValueError when there are fewer frames than reflection takes, see
-        ``min_frames``, or when the network was converted to another type than
-        float32.
+        Raises ValueError when there are fewer than ``min_frames`` frames, or
+        when the network was converted to another dtype than float32.
 
         Arguments
         ---------
@@ -147,8 +94,26 @@ class MaskNet(conv_tasnet.MaskNet):
         Returns
         -------
         torch.Tensor
-            [source, batch, N, frame]
+            [source, batch, N, frame].
         """
+        self._check_input(mixture_w)
+        device = mixture_w.device.type
+        dtype = torch.float32
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        items = [mixture_w]
+        is_compiling = torch.compiler.is_compiling()
+        if device == "cpu" and not is_compiling:
+            # One item at a time stays in the cache.
+            items = mixture_w.split(1)
+        with torch.autocast(device, enabled=False):
+            masks = [self._masks(item, dtype) for item in items]
+        if not (torch.is_grad_enabled() or is_compiling):
+            release_buffers()  # the next mixture may come much later
+        return torch.cat(masks, 1) if len(masks) > 1 else masks[0]
+
+    def _check_input(self, mixture_w):
+        """Raises ValueError for short mixtures and converted networks."""
         if mixture_w.shape[-1] < self.min_frames:
             raise ValueError(
                 f"a mixture of {mixture_w.shape[-1]} frames is too short for a "
@@ -159,61 +124,35 @@ class MaskNet(conv_tasnet.MaskNet):
             raise ValueError(
                 "the mask network was converted to "
                 f"{self.layer_norm.gamma.dtype}; leave it in float32 and use "
-                "torch.autocast (--precision), or --implementation=stock"
+                "torch.autocast (--precision)"
             )
-        device = mixture_w.device.type
-        dtype = torch.float32
-        if torch.is_autocast_enabled(device):
-            dtype = torch.get_autocast_dtype(device)
-        items = [mixture_w]
-        is_compiling = torch.compiler.is_compiling()
-        if device == "cpu" and not is_compiling:
-            # One at a time, so that more of it stays in the cache.
-            items = mixture_w.split(1)
-        with torch.autocast(device, enabled=False):
-            masks = [self._masks(item, dtype) for item in items]
-        if not (torch.is_grad_enabled() or is_compiling):
-            release_buffers()  # the next mixture may be long before it comes
-        return torch.cat(masks, 1) if len(masks) > 1 else masks[0]
 
     def _masks(self, features, dtype):
-        """The masks, its products computed in the given precision."""
+        """Computes the masks, with matrix products in the given dtype."""
         frames = features.shape[-1]
         keep = torch.is_grad_enabled()
-        # A compiler fuses plain functions, and keeps what it sees fit.
-        is_plain = self.causal or self.dims == (1,)
-        is_plain = is_plain or torch.compiler.is_compiling()
-        y = normalised(features.float(), (1,), *_affine(self.layer_norm))
+        # The compiler cannot trace the buffers, and fuses plain functions.
+        is_plain = self.dims == (1,) or torch.compiler.is_compiling()
+        y = normalise(features.float(), (1,), *_affine(self.layer_norm))
         if not is_plain:
             y = F.pad(y, (0, -frames % ALIGNMENT))
-        y = _convolved(self.bottleneck_conv1x1, y.to(dtype))
+        y = _pointwise(self.bottleneck_conv1x1, y.to(dtype))
         for block in self.temporal_conv_net.values():
-            dilation, *parameters = block_parameters(block.layers)
+            dilation, *parameters = _block_parameters(block.layers)
             if is_plain:
                 geometry = dilation, self.causal, self.dims
                 y = plain_block(y, geometry, *parameters)
             else:
                 y = TemporalBlock.apply(y, frames, dilation, keep, *parameters)
-        scores = _convolved(self.mask_conv1x1, y)[..., :frames]
+        scores = _pointwise(self.mask_conv1x1, y)[..., :frames]
         scores = scores.unflatten(1, (self.C, -1)).transpose(0, 1)
         if self.mask_nonlinear == "softmax":
             return F.softmax(scores, dim=2)
         return F.relu(scores)
 
 
-def block_parameters(layers):
-    """Dilation and parameters of a block, as ``TemporalBlock`` takes them.
-
-    Arguments
-    ---------
-    layers : torch.nn.ModuleDict
-        Of a temporal block, SpeechBrain's too.
-
-    Returns
-    -------
-    tuple
-        Dilation, w1, a1, g1, b1, d, a2, g2, b2, w2.
-    """
+def _block_parameters(layers):
+    """Returns the dilation, w1, a1, g1, b1, d, a2, g2, b2 and w2 of a block."""
     names = "conv_0", "act", "act_0", "conv_1"
     depthwise, act, norm, last = (layers["DSconv"][name] for name in names)
     return (
@@ -228,11 +167,41 @@ def block_parameters(layers):
     )
 
 
-def _convolved(layer, signal):
-    """What SpeechBrain's convolution of length 1 makes of a signal."""
+def _check_options(P, norm_type, causal, mask_nonlinear):
+    """Raises ValueError for options that ``MaskNet`` does not have."""
+    if norm_type not in ("gLN", "cLN"):
+        raise ValueError(
+            f"norm_type: expected gLN or cLN, found {norm_type!r}; for others "
+            "set masknet in the YAML to "
+            "!new:speechbrain.lobes.models.conv_tasnet.MaskNet"
+        )
+    if not isinstance(causal, bool):
+        raise ValueError(
+            f"causal: expected True or False, found {causal!r}; write "
+            "--causal=True"
+        )
+    if causal and norm_type == "gLN":
+        raise ValueError(
+            "causal: gLN averages over the whole mixture, which is not causal; "
+            "use --norm_type=cLN"
+        )
+    if P % 2 == 0 and not causal:
+        raise ValueError(
+            f"P: expected an odd number of frames, found {P}; the kernel is "
+            "centred on a frame"
+        )
+    if mask_nonlinear not in ("relu", "softmax"):
+        raise ValueError(
+            "mask_nonlinear: expected relu or softmax, found "
+            f"{mask_nonlinear!r}"
+        )
+
+
+def _pointwise(layer, signal):
+    """Applies SpeechBrain's convolution of length 1."""
     return product(layer.conv.weight.squeeze(-1).to(signal.dtype), signal)
 
 
 def _affine(norm):
-    """Gain and offset of SpeechBrain's gLN or cLN, [channel, 1]."""
+    """Returns gain and offset of SpeechBrain's gLN or cLN, [channel, 1]."""
     return norm.gamma.reshape(-1, 1), norm.beta.reshape(-1, 1)

@@ -1,24 +1,25 @@
-"""The depthwise convolution of a temporal block, its reflection without a copy.
+"""Depthwise convolution with reflection padding, without a padded copy.
 
-Where a tap reads beyond the signal, SpeechBrain reflects it, which copies the whole
-signal. Here each tap is applied in two pieces, inside and outside. All signals are
-[batch, channel, frame], with zeros behind the last frame.
+Each tap is applied in two parts: to the frames inside the signal, and to the
+few reflected ones at its edge. Signals are [batch, channel, frame], zero after
+the last frame.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import torch
-from fast.block_functions import buffer, silence_end
+
+from fast.block_functions import buffer, zero_padding
 
 
-def pieces(frames, n_taps, dilation):
-    """For each tap where it reads, and for which frames of the result.
+def tap_slices(frames, n_taps, dilation):
+    """Lists which frames each tap reads and writes.
 
     Arguments
     ---------
     frames : int
-        How many columns are signal; more than a tap reaches to one side.
+        Number of frames without padding, more than a tap reaches to a side.
     n_taps : int
         Length of the convolution, odd.
     dilation : int
@@ -27,13 +28,13 @@ def pieces(frames, n_taps, dilation):
     Returns
     -------
     list of tuple
-        Tap; frames of the result; frames of the signal; whether these are read
-        backwards, as they are reflected.
+        Tap, slice of the result, slice of the signal, and True where that slice
+        is reflected.
 
     Example
     -------
-    >>> for piece in pieces(9, 3, 2):
-    ...     print(*piece)
+    >>> for row in tap_slices(9, 3, 2):
+    ...     print(*row)
     0 slice(2, 9, None) slice(0, 7, None) False
     0 slice(0, 2, None) slice(1, 3, None) True
     1 slice(0, 9, None) slice(0, 9, None) False
@@ -43,11 +44,11 @@ def pieces(frames, n_taps, dilation):
     found = []
     for tap in range(n_taps):
         offset = (tap - n_taps // 2) * dilation
-        behind, ahead = max(0, -offset), max(0, offset)
-        inside = slice(behind, frames - ahead), slice(ahead, frames - behind)
+        before, ahead = max(0, -offset), max(0, offset)
+        inside = slice(before, frames - ahead), slice(ahead, frames - before)
         found.append((tap, *inside, False))
-        if behind:
-            found.append((tap, slice(0, behind), slice(1, behind + 1), True))
+        if before:
+            found.append((tap, slice(0, before), slice(1, before + 1), True))
         if ahead:
             result = slice(frames - ahead, frames)
             source = slice(frames - 1 - ahead, frames - 1)
@@ -56,31 +57,31 @@ def pieces(frames, n_taps, dilation):
 
 
 def _part(signal, frames, is_reversed):
-    """Some frames of a signal."""
+    """Selects frames of a signal, in reversed order where reflected."""
     part = signal[..., frames]
     return part.flip(-1) if is_reversed else part
 
 
 def depthwise(signal, frames, dilation, factors, summand, out=None):
-    """Convolves each channel with its own taps.
+    """Convolves each channel with its own taps and adds an offset.
 
     Arguments
     ---------
     signal : torch.Tensor
-        [batch, channel, frame]
+        [batch, channel, frame].
     frames, dilation : int
-        See ``pieces``.
+        See ``tap_slices``.
     factors : torch.Tensor
-        The taps, [batch, channel, tap].
+        Taps, [batch, channel, tap].
     summand : torch.Tensor
-        What is added to each channel, [batch, channel, 1].
+        Offset, [batch, channel, 1].
     out : torch.Tensor
-        Where to write; None for new memory.
+        Tensor for the result; None allocates.
 
     Returns
     -------
     torch.Tensor
-        Like the signal.
+        Shape of the signal.
 
     Example
     -------
@@ -91,36 +92,37 @@ def depthwise(signal, frames, dilation, factors, summand, out=None):
     """
     n_taps = factors.shape[-1]
     middle = n_taps // 2
-    # One addcmul with two summands of other shapes is slower than both.
+    # A single addcmul with two broadcast operands is slower than mul and add.
     result = torch.mul(signal, factors[..., middle, None], out=out)
     result.add_(summand)
-    for tap, to, source, is_reversed in pieces(frames, n_taps, dilation):
+    for tap, to, source, is_reversed in tap_slices(frames, n_taps, dilation):
         if tap != middle:
             part = _part(signal, source, is_reversed)
             result[..., to].addcmul_(part, factors[..., tap, None])
-    return silence_end(result, frames)
+    return zero_padding(result, frames)
 
 
 def taps_backward(gradient, signal, frames, dilation, n_taps):
-    """The gradient of the factors of ``depthwise``.
+    """Computes the gradient of the factors of ``depthwise``.
 
     Arguments
     ---------
     gradient : torch.Tensor
-        Of the result, zero behind the last frame.
+        Gradient of the result, [batch, channel, frame], zero after the last
+        frame.
     signal : torch.Tensor
-        What was convolved.
+        Input of the convolution, [batch, channel, frame].
     frames, dilation, n_taps : int
-        See ``pieces``.
+        See ``tap_slices``.
 
     Returns
     -------
     torch.Tensor
-        [batch, channel, tap]
+        [batch, channel, tap].
     """
     memory = buffer("error", gradient.shape, gradient)
     sums = [0.0] * n_taps
-    for tap, to, source, is_reversed in pieces(frames, n_taps, dilation):
+    for tap, to, source, is_reversed in tap_slices(frames, n_taps, dilation):
         part = _part(signal, source, is_reversed)
         out = None if memory is None else memory[..., to]
         product = torch.mul(part, gradient[..., to], out=out)
@@ -128,51 +130,29 @@ def taps_backward(gradient, signal, frames, dilation, n_taps):
     return torch.stack(sums, dim=-1)
 
 
-def add_signal_backward(onto, gradient, factors, frames, dilation):
-    """Adds the gradient of the signal of ``depthwise``, in place.
+def add_depthwise_backward(onto, gradient, factors, frames, dilation):
+    """Adds the gradient of the signal of ``depthwise`` to ``onto``, in place.
 
     Arguments
     ---------
     onto : torch.Tensor
-        To what it is added, [batch, channel, frame].
+        [batch, channel, frame], overwritten.
     gradient : torch.Tensor
-        Of the result, zero behind the last frame.
+        Gradient of the result, [batch, channel, frame], zero after the last
+        frame.
     factors : torch.Tensor
         See ``depthwise``.
     frames, dilation : int
-        See ``pieces``.
+        See ``tap_slices``.
 
     Returns
     -------
     torch.Tensor
-        What it was added to.
+        ``onto``.
     """
-    for tap, to, source, is_reversed in pieces(
+    for tap, to, source, is_reversed in tap_slices(
         frames, factors.shape[-1], dilation
     ):
         part = _part(gradient, to, is_reversed)
         onto[..., source].addcmul_(part, factors[..., tap, None])
     return onto
-
-
-def min_frames(P, X, causal):
-    """The number of frames of the shortest mixture, SpeechBrain's networks too.
-
-    Arguments
-    ---------
-    P, X : int
-        The letters of the paper.
-    causal : bool
-        Whether it is padded by zeros.
-
-    Returns
-    -------
-    int
-
-    Example
-    -------
-    >>> min_frames(P=3, X=8, causal=False)
-    129
-    """
-    # Reflection takes one frame more than it adds.
-    return 1 if causal else (P - 1) // 2 * 2 ** (X - 1) + 1

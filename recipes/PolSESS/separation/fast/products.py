@@ -1,4 +1,4 @@
-"""The products of matrices of Conv-TasNet: its pointwise convolutions.
+"""Matrix products of Conv-TasNet: its pointwise convolutions.
 
 Authors
  * The PolSESS recipe team 2026
@@ -6,8 +6,8 @@ Authors
 
 import torch
 
-# On x86, oneDNN has fast products in bfloat16 from AVX-512 on; without them torch
-# computes one by one. In float16 only the latest CPUs have them.
+# On x86, oneDNN multiplies bfloat16 matrices fast from AVX-512 on; elsewhere
+# torch uses a slow loop. For float16 only the latest CPUs have instructions.
 BF16_IS_EMULATED = not torch.backends.cpu.get_cpu_capability().startswith(
     "AVX512"
 )
@@ -16,14 +16,14 @@ PART_FRAMES = 1008  # a multiple of 16, so that parts are aligned too
 
 
 def product(weight, signal, out=None):
-    """A pointwise convolution: [out, in] or [batch, out, in] and a signal."""
-    # torch.matmul would transpose the signal, and copy it.
-    return matrices(weight.expand(len(signal), -1, -1), signal, out)
+    """Multiplies [out, in] or [batch, out, in] with [batch, in, frame]."""
+    # torch.matmul would copy the transposed signal.
+    return matmul(weight.expand(len(signal), -1, -1), signal, out)
 
 
 def product_in_parts(weight, signal, out=None):
-    """``product`` without a gradient; on a CPU some frames at a time."""
-    # What a part reads and writes stays in the cache: a few percent faster.
+    """Computes ``product`` without a gradient, on a CPU in parts of frames."""
+    # A part stays in the cache: a few percent faster.
     if signal.device.type != "cpu" or signal.shape[-1] <= PART_FRAMES:
         return product(weight, signal, out)
     if out is None:
@@ -35,31 +35,31 @@ def product_in_parts(weight, signal, out=None):
     return out
 
 
-def matrices(first, second, out=None):
-    """Products of matrices of one precision.
+def matmul(first, second, out=None):
+    """Multiplies batches of matrices of one dtype, 16 bits without emulation.
 
-    On a CPU that has no instructions for 16 bits, torch takes 10 to 50 times as
-    long for them as for float32. There factors are converted, which is exact, and
-    results rounded, as instructions for 16 bits do. Where autograd keeps the
-    factors, it keeps the converted ones, of twice the size.
+    Without 16-bit instructions torch takes 10 to 50 times as long as in
+    float32. There the factors are converted to float32, which is exact, and the
+    result is rounded, as the instructions do. Autograd then saves the converted
+    factors, which are twice as large.
 
     Arguments
     ---------
     first, second : torch.Tensor
         [batch, n, m] and [batch, m, k].
     out : torch.Tensor
-        Where to write; None for new memory.
+        Tensor for the result; None allocates.
 
     Returns
     -------
     torch.Tensor
-        [batch, n, k], in the precision of the factors.
+        [batch, n, k], in the dtype of the factors.
 
     Example
     -------
     >>> row = torch.full((1, 1, 3), 1.0, dtype=torch.bfloat16)
     >>> column = torch.tensor([[[256.0], [1.0], [1.0]]], dtype=torch.bfloat16)
-    >>> matrices(row, column).item()
+    >>> matmul(row, column).item()
     258.0
     """
     is_emulated = first.device.type == "cpu" and (

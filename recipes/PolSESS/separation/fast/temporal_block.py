@@ -1,10 +1,10 @@
-"""The temporal block of Conv-TasNet, x + W2 n(p(D n(p(W1 x)))), as one function.
+"""Temporal block of Conv-TasNet, x + W2 n(p(D n(p(W1 x)))).
 
-W are pointwise convolutions, D a depthwise one, p is PReLU and n a normalisation.
+W1 and W2 are pointwise convolutions, D is a depthwise one, p is PReLU and n a
+normalisation. As in SpeechBrain there are no skip connections.
 
-From: Y. Luo, N. Mesgarani, "Conv-TasNet: Surpassing ideal time-frequency magnitude
-masking for speech separation", TASLP 2019; as SpeechBrain has it, without skip
-connections.
+Y. Luo, N. Mesgarani, "Conv-TasNet: Surpassing ideal time-frequency magnitude
+masking for speech separation", TASLP 2019.
 
 Authors
  * The PolSESS recipe team 2026
@@ -12,52 +12,53 @@ Authors
 
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
+
 from fast.block_functions import (
     buffer,
     moments,
     moments_backward,
-    normalised,
+    normalise,
     prelu,
     prelu_backward,
-    silence_end,
+    zero_padding,
 )
-from fast.depthwise import add_signal_backward, depthwise, taps_backward
-from fast.products import matrices, product, product_in_parts
-from torch.autograd.function import once_differentiable
+from fast.depthwise import add_depthwise_backward, depthwise, taps_backward
+from fast.products import matmul, product, product_in_parts
 
 ALIGNMENT = 16  # frames: 64 bytes in float32, 32 in float16
 
 
 class TemporalBlock(torch.autograd.Function):
-    """A block with gLN, not causal, with a gradient of its own.
+    """Non-causal block with gLN and a hand-written gradient.
 
-    Rows of signals begin at multiples of ``ALIGNMENT`` frames, so that products of
-    matrices are aligned. gLN is a factor and a summand for each channel of an item,
-    which go into the weights of the convolution behind it: reflection leaves them as
-    they are. Kept for the gradient are the input and what enters the two PReLUs;
-    all else is made again, which takes a few percent of the time of the products.
-    These are in the precision of autocast, all between them in float32.
+    The number of frames is a multiple of ``ALIGNMENT``, so that matrix products
+    are aligned. gLN is a factor and a summand for each channel of an item, so
+    both fold into the next convolution, and reflection does not change them.
+    Only the input and the inputs of the two PReLUs are saved for the gradient.
+    Recomputing the rest takes a few percent of the time of the products, which
+    are in the precision of autocast. Everything else is in float32.
     """
 
     @staticmethod
     def forward(
         ctx, x, frames, dilation, keep, w1, a1, g1, b1, d, a2, g2, b2, w2
     ):
-        """Computes a block.
+        """Computes the block.
 
         Arguments
         ---------
-        ctx : object
-            Of autograd.
+        ctx : torch.autograd.function.FunctionCtx
+            Context of autograd.
         x : torch.Tensor
-            [batch, channel, frame], in the precision of the products, zero
-            behind the last frame.
+            [batch, channel, frame], in the dtype of the products, zero after
+            the last frame.
         frames : int
-            How many columns are signal.
+            Number of frames without padding.
         dilation : int
             Frames between the taps of the depthwise convolution.
         keep : bool
-            Whether a gradient will be asked for.
+            Whether the gradient will be computed.
         w1, w2 : torch.Tensor
             Pointwise convolutions, [hidden, channel] and [channel, hidden].
         a1, a2 : torch.Tensor
@@ -70,12 +71,12 @@ class TemporalBlock(torch.autograd.Function):
         Returns
         -------
         torch.Tensor
-            Like x.
+            Shape of x.
         """
         shape = len(x), len(w1), x.shape[-1]
 
         def memory(dtype):
-            """Memory for what only the gradient needs any longer."""
+            """Returns a buffer unless the gradient needs the result."""
             like = x.new_empty(0, dtype=dtype)
             return None if keep else buffer("above", shape, like)
 
@@ -92,7 +93,8 @@ class TemporalBlock(torch.autograd.Function):
             mean2, scale2 = moments(signal, frames)
             weight = (w2 * (g2 * scale2).transpose(1, 2)).to(x.dtype)
             y = product_in_parts(weight, signal.to(x.dtype))
-            # The mean goes through the rounded weights, as it is in the signal.
+            # The signal's mean goes through the rounded weights, so it is
+            # subtracted with them.
             summand = weight.sum(-1, keepdim=True, dtype=torch.float32) * mean2
             summand = w2 @ b2 - summand
             y = y.add_(x).add_(summand.to(x.dtype))
@@ -101,7 +103,7 @@ class TemporalBlock(torch.autograd.Function):
             x, before1, before2, mean1, scale1, mean2, scale2,
             w1, a1, g1, b1, d, a2, g2, b2, w2,
         )  # fmt: skip
-        return silence_end(y, frames)
+        return zero_padding(y, frames)
 
     @staticmethod
     @once_differentiable
@@ -110,15 +112,15 @@ class TemporalBlock(torch.autograd.Function):
 
         Arguments
         ---------
-        ctx : object
-            Of autograd.
+        ctx : torch.autograd.function.FunctionCtx
+            Context of autograd.
         dy : torch.Tensor
-            Gradient of the result, zero behind the last frame.
+            Gradient of the result, zero after the last frame.
 
         Returns
         -------
         tuple of torch.Tensor
-            In the order of the arguments.
+            Gradients in the order of the arguments.
         """
         x, before1, before2, *others = ctx.saved_tensors
         mean1, scale1, mean2, scale2, w1, a1, g1, b1, d, a2, g2, b2, w2 = others
@@ -126,9 +128,9 @@ class TemporalBlock(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             before2 = before2.float()
             signal = prelu(before2, a2, "active")
-            # The products of the signal less its mean, from those of the signal.
-            # With the longer side first, a CPU's threads share it better.
-            outer = matrices(signal.to(dtype), dy.transpose(1, 2)).float()
+            # E[dy (signal - mean)] from E[dy signal]. The longer side comes
+            # first, which CPU threads share better.
+            outer = matmul(signal.to(dtype), dy.transpose(1, 2)).float()
             outer = outer.transpose(1, 2)
             total = dy.sum(-1, keepdim=True, dtype=torch.float32)
             outer = (outer - total * mean2) * scale2
@@ -143,7 +145,7 @@ class TemporalBlock(torch.autograd.Function):
             )
             grad = grad.addcmul_(signal, factor).add_(summand)
             grad, da2 = prelu_backward(
-                silence_end(grad, ctx.frames), before2, a2, "above"
+                zero_padding(grad, ctx.frames), before2, a2, "above"
             )
 
             before1 = before1.float()
@@ -160,8 +162,8 @@ class TemporalBlock(torch.autograd.Function):
                 mean1, scale1, g1, dg1, db1, ctx.frames
             )
             others = signal.mul_(factor).add_(summand)
-            grad = add_signal_backward(
-                silence_end(others, ctx.frames),
+            grad = add_depthwise_backward(
+                zero_padding(others, ctx.frames),
                 grad,
                 d * (g1 * scale1),
                 ctx.frames,
@@ -169,70 +171,46 @@ class TemporalBlock(torch.autograd.Function):
             )
             grad, da1 = prelu_backward(grad, before1, a1, "gradient")
             grad = grad.to(dtype)
-            dw1 = matrices(grad, x.transpose(1, 2)).float().sum(0)
+            dw1 = matmul(grad, x.transpose(1, 2)).float().sum(0)
             dx = product_in_parts(w1.t().to(dtype), grad).add_(dy)
         dg1, db1, dg2, db2 = (s.sum(0) for s in (dg1, db1, dg2, db2))
         return dx, None, None, None, dw1, da1, dg1, db1, dd, da2, dg2, db2, dw2
 
 
 def _affine(mean, scale, gain, offset):
-    """gLN as factor and summand, [batch, channel, 1]."""
+    """Returns gLN as factor and summand, [batch, channel, 1]."""
     factor = gain * scale
     return factor, offset - factor * mean
 
 
-def past_frames(n_taps, dilation):
-    """How many frames a causal block looks back.
-
-    SpeechBrain pads the causal convolution twice, on the left and then on both
-    sides, and cuts it: its last tap is half its length in the past.
-
-    Arguments
-    ---------
-    n_taps : int
-        Length of the depthwise convolution.
-    dilation : int
-        Frames between its taps.
-
-    Returns
-    -------
-    int
-
-    Example
-    -------
-    >>> past_frames(3, dilation=4)
-    12
-    """
-    reach = (n_taps - 1) * dilation
-    return reach + reach // 2
-
-
 def plain_block(x, geometry, w1, a1, g1, b1, d, a2, g2, b2, w2):
-    """A block in plain functions: for torch.compile, causal networks and cLN.
+    """Computes a block with autograd's own gradient: cLN and torch.compile.
 
     Arguments
     ---------
     x : torch.Tensor
-        [batch, channel, frame], all of it signal.
+        [batch, channel, frame], without padding.
     geometry : tuple
-        Dilation; whether causal; over which dimensions is normalised, (1, 2) for
-        gLN and (1,) for cLN.
+        Dilation, whether the block is causal, and the dimensions to normalise
+        over: (1, 2) for gLN, (1,) for cLN.
     w1, a1, g1, b1, d, a2, g2, b2, w2 : torch.Tensor
         See ``TemporalBlock.forward``.
 
     Returns
     -------
     torch.Tensor
-        Like x.
+        Shape of x.
     """
     dilation, causal, dims = geometry
     reach = (d.shape[1] - 1) * dilation
-    before = past_frames(d.shape[1], dilation) if causal else reach // 2
+    # SpeechBrain pads a causal convolution on the left and then on both sides,
+    # and crops the end: the last tap is half the kernel in the past.
+    before = reach + reach // 2 if causal else reach // 2
 
     def normal(signal, slope, gain, offset):
-        """PReLU and normalisation."""
+        """Applies PReLU and normalises."""
         signal = F.prelu(signal.float(), slope)
-        return normalised(signal, dims, gain, offset)
+        return normalise(signal, dims, gain, offset)
 
     signal = normal(product(w1.to(x.dtype), x), a1, g1, b1)
     mode = "constant" if causal else "reflect"

@@ -1,0 +1,1 @@
+"""Loads trained models and separates recordings with them."""

@@ -1,10 +1,11 @@
-"""Reads recordings block by block, and writes sources completely or not at all.
+"""Finds and reads recordings; writes sources completely or not at all.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import contextlib
+import glob
 import math
 import os
 from pathlib import Path
@@ -14,26 +15,104 @@ import soundfile
 import torch
 from torchaudio.functional import resample
 
+SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()}
+SUFFIXES |= {".aif", ".aifc", ".oga", ".opus"}
 BLOCK_SECONDS = 10
-HIDDEN = "."  # begins the name of a file that is being written
-MOST_WAV_BYTES = 2**32 - 2**20  # what the header of a WAV file can say
+MOST_WAV_BYTES = 2**32 - 2**20  # sizes are 32-bit in the header
+
+
+def find_recordings(names):
+    """Finds the recordings that a command line names.
+
+    Raises ValueError when no recording is found.
+
+    Arguments
+    ---------
+    names : list of str
+        Files, folders (searched recursively) and patterns.
+
+    Returns
+    -------
+    found : dict
+        File -> relative path of its sources without suffix.
+    n_others : int
+        Number of files in folders that are not audio.
+    """
+    found, n_others = {}, 0
+    for name in names:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.is_file())
+            audio = [p for p in files if p.suffix.lower() in SUFFIXES]
+            n_others += len(files) - len(audio)
+            found.update(
+                {p: p.relative_to(path).with_suffix("") for p in audio}
+            )
+        elif path.exists() or not glob.has_magic(name):
+            found[path] = Path(path.stem)  # Recording reports a missing one
+        else:
+            matches = map(Path, sorted(glob.glob(str(path))))
+            found.update({p: Path(p.stem) for p in matches if p.is_file()})
+    if not found:
+        raise ValueError(f"no recordings in {', '.join(names)}")
+    return found, n_others
+
+
+def plan_outputs(found, output_folder, sources):
+    """Chooses the files for the sources of each recording.
+
+    Raises ValueError when two recordings share an output, or an output is one of
+    the recordings.
+
+    Arguments
+    ---------
+    found : dict
+        From ``find_recordings``.
+    output_folder : str
+        Folder for all sources.
+    sources : list of str
+        Names of the sources.
+
+    Returns
+    -------
+    dict
+        File -> list of Path, one for each source.
+    """
+    folder = Path(output_folder).expanduser()
+    plan, owners = {}, {}
+    inputs = {os.path.realpath(path) for path in found}
+    for path, stem in found.items():
+        stem = folder / stem
+        plan[path] = [stem.with_name(f"{stem.name}_{s}.wav") for s in sources]
+        for output in plan[path]:
+            real = os.path.realpath(output)
+            if real in inputs:
+                raise ValueError(
+                    f"{output} is a recording to be separated; name another "
+                    "--output_folder"
+                )
+            if owners.setdefault(real, path) != path:
+                raise ValueError(
+                    f"{owners[real]} and {path} would both become {output}; "
+                    "separate them into different folders"
+                )
+    return plan
 
 
 class Recording:
-    """A recording in any format that libsndfile reads, as the model takes it.
+    """A recording, read block by block in the format of the model.
 
-    Channels are averaged, and another sample rate is converted block by block,
-    with the same result as of the whole recording.
+    Channels are averaged. Another sample rate is converted block by block, with
+    the same result as for the whole recording.
 
-    Raises ValueError when it cannot be used: it is no audio, is empty, or cannot
-    be opened.
+    Raises ValueError when the file is not audio, is empty, or cannot be opened.
 
     Arguments
     ---------
     path : str or Path
-        The file.
+        File in any format that libsndfile reads.
     sample_rate : int
-        At which samples are returned, in Hz.
+        Sample rate of the model in Hz.
 
     Example
     -------
@@ -51,7 +130,7 @@ class Recording:
         self.sample_rate = sample_rate
         try:
             with open(path, "rb"):
-                pass  # libsndfile does not tell why it cannot open a file
+                pass  # libsndfile does not say why it cannot open a file
             info = soundfile.info(str(path))
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from error
@@ -63,37 +142,32 @@ class Recording:
         if info.frames == 0:
             raise ValueError(f"{path}: expected samples, found none")
         self.frames = info.frames
-        self.channels = info.channels
         self.file_rate = info.samplerate
         common = math.gcd(self.file_rate, sample_rate)
-        self.step = self.file_rate // common  # in the file
+        # As many samples of the file as of the model.
+        self.step = self.file_rate // common
         self.model_step = sample_rate // common
         self.length = math.ceil(self.frames * self.model_step / self.step)
-
-    @property
-    def changes(self):
-        """What is done to it, in words; a list, empty if nothing."""
-        changes = []
-        if self.channels > 1:
-            changes.append(f"{self.channels} channels averaged")
-        if self.file_rate != self.sample_rate:
-            changes.append(
-                f"{self.file_rate} Hz resampled to {self.sample_rate} Hz"
+        self.changes = []  # conversions, in words
+        if info.channels > 1:
+            self.changes.append(f"{info.channels} channels averaged")
+        if self.file_rate != sample_rate:
+            self.changes.append(
+                f"{self.file_rate} Hz resampled to {sample_rate} Hz"
             )
-        return changes
 
     def blocks(self):
-        """The samples, block by block.
+        """Reads the samples.
 
-        Raises ValueError where a sample is not finite, or the file ends before
-        its header says.
+        Raises ValueError at samples that are not finite, and when the file is
+        shorter than its header says.
 
         Yields
         ------
         torch.Tensor
             [time], float32; in all ``length`` samples.
         """
-        # The filter sees a few steps to each side, less than this context.
+        # The resampling filter reaches less than this context to each side.
         context = self.step * math.ceil(64 / min(self.step, self.model_step))
         if self.file_rate == self.sample_rate:
             context = 0
@@ -109,7 +183,7 @@ class Recording:
                 yield samples[skip : skip + length]
 
     def _read(self, file, begin, end):
-        """Some samples of the file, [time], its channels averaged."""
+        """Samples begin to end of the file, [time], channels averaged."""
         try:
             file.seek(begin)
             samples = file.read(end - begin, "float32", always_2d=True)
@@ -132,99 +206,90 @@ class Recording:
         return torch.from_numpy(samples).mean(1)
 
 
-class SourceFiles:
-    """WAV files of the sources of a recording, in 32-bit floats.
+@contextlib.contextmanager
+def source_files(paths, sample_rate, length):
+    """Opens a WAV file of 32-bit floats for each source of a recording.
 
-    They are written under hidden names, scaled in place once the level is known,
-    and renamed when they are complete. Whatever happens before leaves nothing
-    behind.
+    They are written under hidden names. At the end of the with block they get
+    their names; after an error in it they are deleted.
+
+    Raises OSError when a file cannot be written.
 
     Arguments
     ---------
     paths : list of Path
-        A file for each source; their folders are made.
+        A file for each source; folders are created.
     sample_rate : int
         In Hz.
     length : int
-        In samples, as far as it is known.
+        Expected length in samples.
+
+    Yields
+    ------
+    list of soundfile.SoundFile
+        For ``write`` and ``scale``.
     """
-
-    def __init__(self, paths, sample_rate, length):
-        self.paths = [Path(path) for path in paths]
-        self.hidden = [p.with_name(f"{HIDDEN}{p.name}.part") for p in paths]
-        is_long = 4 * length > MOST_WAV_BYTES
-        self.options = {
-            "samplerate": sample_rate,
-            "channels": 1,
-            "subtype": "FLOAT",
-            "format": "RF64" if is_long else "WAV",
-        }
-        self.files = []
-        self.stack = contextlib.ExitStack()
-
-    def __enter__(self):
-        try:
-            for path in self.hidden:
+    hidden = [path.with_name(f".{path.name}.part") for path in paths]
+    format_ = "RF64" if 4 * length > MOST_WAV_BYTES else "WAV"
+    options = {"format": format_, "subtype": "FLOAT", "channels": 1}
+    try:
+        with contextlib.ExitStack() as stack:
+            files = []
+            for path in hidden:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()  # libsndfile does not tell why it cannot
-                file = soundfile.SoundFile(str(path), "w+", **self.options)
-                self.files.append(self.stack.enter_context(file))
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
-        return self
+                path.touch()  # libsndfile does not say why it cannot open it
+                file = soundfile.SoundFile(
+                    str(path), "w+", sample_rate, **options
+                )
+                files.append(stack.enter_context(file))
+            yield files
+            lengths = [file.frames for file in files]
+        for path, n_samples in zip(hidden, lengths):
+            if path.stat().st_size < 4 * n_samples:
+                raise OSError(f"{path} is incomplete; is the disk full?")
+        for path, final in zip(hidden, paths):
+            os.replace(path, final)
+    finally:
+        for path in hidden:
+            path.unlink(missing_ok=True)
 
-    def write(self, estimates):
-        """Appends to the files.
 
-        Raises OSError when the disk is full.
+def write(files, estimates):
+    """Appends a part of the estimates to the files of the sources.
 
-        Arguments
-        ---------
-        estimates : torch.Tensor
-            [time, source]
-        """
-        for file, source in zip(self.files, estimates.t().numpy()):
-            _write(file, source)
+    Raises OSError when the disk is full.
 
-    def scale(self, factors):
-        """Multiplies what was written.
+    Arguments
+    ---------
+    files : list of soundfile.SoundFile
+        From ``source_files``.
+    estimates : torch.Tensor
+        [time, source]
+    """
+    for file, source in zip(files, estimates.t().numpy()):
+        _write(file, source)
 
-        Arguments
-        ---------
-        factors : torch.Tensor
-            [source]
-        """
-        for file, factor in zip(self.files, factors.tolist()):
-            position, frames = 0, file.frames
-            while position < frames:
-                file.seek(position)
-                block = file.read(2**20, "float32")
-                file.seek(position)
-                _write(file, block * np.float32(factor))
-                position += len(block)
 
-    def __exit__(self, kind, error, trace):
-        try:
-            lengths = [file.frames for file in self.files]
-            self.stack.close()
-            if error is None:
-                self._check(lengths)
-                for hidden, path in zip(self.hidden, self.paths):
-                    os.replace(hidden, path)
-        finally:
-            for hidden in self.hidden:
-                hidden.unlink(missing_ok=True)
+def scale(files, factors):
+    """Multiplies all samples that were written.
 
-    def _check(self, lengths):
-        """Raises OSError where a file has not all that was written."""
-        for hidden, length in zip(self.hidden, lengths):
-            if hidden.stat().st_size < 4 * length:
-                raise OSError(f"{hidden} is not complete; is the disk full?")
+    Arguments
+    ---------
+    files : list of soundfile.SoundFile
+        From ``source_files``.
+    factors : torch.Tensor
+        [source]
+    """
+    for file, factor in zip(files, factors.tolist()):
+        for start in range(0, file.frames, 2**20):
+            file.seek(start)
+            block = file.read(2**20, "float32")
+            file.seek(start)
+            _write(file, block * np.float32(factor))
 
 
 def _write(file, samples):
-    """Writes samples; libsndfile does not tell of a full disk by itself."""
+    """Writes samples; libsndfile raises no OSError when the disk is full."""
     try:
         file.write(samples)
     except (AssertionError, soundfile.SoundFileError) as error:

@@ -1,37 +1,35 @@
-"""Tests a trained model on a corpus of others: what its YAML needs.
+"""Trained models for a test on another corpus, as its YAML needs them.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
-import re
+from pathlib import PurePath
 
 from inference.trained import load_trained
 
-TASK = "SB"  # the one for which other corpora have references
+TASK = "SB"  # the only task for which other corpora have references
 
 
 def separator_for(path, task, sample_rate):
-    """The network of a trained model, if the corpus fits it.
+    """Loads the network of a trained model that fits the corpus.
 
-    Raises ValueError when the model does another task, or was trained at
-    another sample rate, and where ``trained.load_trained`` does.
+    Raises ValueError when task or sample rate differ, and as
+    ``trained.load_trained`` does.
 
     Arguments
     ---------
     path : str
-        The output folder of a run, one checkpoint of it, or an export. Without
-        one nothing is loaded: ``checks.check_hparams`` asks for it then, and a
-        YAML can be loaded without a model.
+        Output folder of a run, one of its checkpoints, or an export.
     task : str
-        The task of the test.
+        Task of the test.
     sample_rate : int
-        Of the corpus, in Hz.
+        Sample rate of the corpus in Hz.
 
     Returns
     -------
     separator.Separator
-        With its weights; None without a path.
+        With its weights.
     """
     if task != TASK:
         raise ValueError(
@@ -39,45 +37,40 @@ def separator_for(path, task, sample_rate):
             "speakers to separate: leave --task out"
         )
     if not path:
-        return None
+        raise ValueError(
+            "init_from: expected a trained model to test, found none; name the "
+            "output folder of a run by --init_from"
+        )
     try:
         trained = load_trained(path)
     except ValueError as error:
         raise ValueError(f"init_from: {error}") from error
-    if trained.task != task:
+    if (trained.task, trained.sample_rate) != (task, sample_rate):
         raise ValueError(
-            f"init_from: {path}: expected a model of task {task}, which "
-            f"separates both speakers, found one of task {trained.task}; "
-            f"train one with --task={task}"
-        )
-    if trained.sample_rate != sample_rate:
-        raise ValueError(
-            f"init_from: {path}: expected a model for {sample_rate} Hz, found "
-            f"one for {trained.sample_rate} Hz; if the corpus exists at that "
-            f"rate, give --sample_rate={trained.sample_rate}"
+            f"init_from: {path}: expected a model of task {task} for "
+            f"{sample_rate} Hz, found one of task {trained.task} for "
+            f"{trained.sample_rate} Hz; train one with --task={task}, or give "
+            f"--sample_rate if the corpus exists at that rate"
         )
     return trained.separator
 
 
 def model_name(path):
-    """A name for the folder in which the test of a model is kept.
+    """Names the folder for the test of a model.
 
     Arguments
     ---------
     path : str
-        See ``separator_for``.
+        The folder of the model; may be None.
 
     Returns
     -------
     str
-        The last two folders, so that the seeds of a system stay apart.
+        The last two folders, since seeds of a system differ in the last one.
 
     Example
     -------
     >>> model_name("../results/convtasnet_SB/1234/")
     'convtasnet_SB_1234'
-    >>> model_name(None)
-    'none'
     """
-    folders = [part for part in re.split(r"[/\\]", str(path or "")) if part]
-    return "_".join(folders[-2:]) or "none"
+    return "_".join(PurePath(str(path or "none").strip("/")).parts[-2:])

@@ -5,11 +5,12 @@ Authors
 """
 
 import torch
-from inference.levels import Level, in_pairs
 from variants import source_names
+
 from inference.trained import load_trained
 from inference.windows import Windows
 
+FULL_SCALE = 1.0
 PRECISIONS = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
@@ -18,9 +19,9 @@ PRECISIONS = {
 
 
 class Separation:
-    """A trained model, ready to be applied. It may be used by several threads.
+    """A trained model, ready to separate; threads may share it.
 
-    Raises ValueError when an argument is not usable.
+    Raises ValueError when precision, window or overlap is invalid.
 
     Arguments
     ---------
@@ -28,15 +29,15 @@ class Separation:
         [batch, time] -> [batch, time, source], for instance a
         separator.Separator. It is moved to the device.
     sample_rate : int
-        Of the model, in Hz.
+        Sample rate of the model in Hz.
     names : list of str
-        Of the sources.
+        Names of the sources.
     window_seconds : float
-        A longer recording is separated in windows of this length.
+        Longer recordings are separated in windows of this length.
     overlap_seconds : float
-        Of two windows; at most half a window.
+        Overlap of two windows, at most half a window.
     batch_size : int
-        Windows that go through the network together.
+        Windows per forward pass.
     device : str
         cpu, cuda, cuda:1 ...
     precision : str
@@ -78,6 +79,7 @@ class Separation:
         self.names = list(names)
         self.device = device
         self.dtype = PRECISIONS[precision]
+        self.min_samples = getattr(separator, "min_samples", 1)
         self.windows = Windows(
             self._estimate,
             round(window_seconds * sample_rate),
@@ -87,16 +89,16 @@ class Separation:
 
     @classmethod
     def from_run(cls, path, **options):
-        """Loads the model of a run or of an export.
+        """Loads the model of a run or an export.
 
-        Raises ValueError when there is none, see ``trained.load_trained``.
+        Raises ValueError as ``trained.load_trained`` does.
 
         Arguments
         ---------
         path : str or Path
             Output folder of a training, one of its checkpoints, or an export.
         **options : dict
-            See the class, from window_seconds on.
+            Arguments of the class, from window_seconds on.
 
         Returns
         -------
@@ -107,82 +109,134 @@ class Separation:
         names = source_names(model.task)
         return cls(model.separator, model.sample_rate, names, **options)
 
-    @property
-    def min_samples(self):
-        """Length of the shortest mixture that the network takes, in samples."""
-        return getattr(self.separator, "min_samples", 1)
-
     def __call__(self, mixture):
-        """Separates a recording, or several.
+        """Separates one mixture, or each mixture of a list.
 
-        Raises ValueError when a mixture is no vector of finite floats, or is
-        shorter than the network takes.
+        Raises ValueError when a mixture is not a vector of finite floats, or is
+        shorter than ``min_samples``.
 
         Arguments
         ---------
         mixture : np.ndarray or torch.Tensor or list
             [time], at the sample rate of the model, full scale 1; or a list of
-            such, each of its own length.
+            mixtures of any lengths.
 
         Returns
         -------
         np.ndarray or list
-            The sources, [time, source], float32, at the level of the mixture;
-            a list of them for a list.
+            Sources at the level of the mixture, [time, source], float32; a list
+            for a list.
         """
         if isinstance(mixture, (list, tuple)):
-            return [self(one) for one in mixture]
-        level, parts = Level(), []
-        for part in in_pairs(self.windows.run, [self._checked(mixture)]):
-            level.add(*part)
-            parts.append(part[1])
+            return [self(item) for item in mixture]
+        level, parts = LevelMatcher(), []
+        mixture = self._checked(mixture)
+        for part in self.windows.run(level.listen([mixture])):
+            level.add(part)
+            parts.append(part)
         return (torch.cat(parts) * level.factors()).numpy()
 
-    def stream(self, blocks):
-        """Separates a recording that is read block by block.
-
-        Nothing is checked, and the scale is that of the network, see ``Level``.
-
-        Arguments
-        ---------
-        blocks : iterable of torch.Tensor
-            The mixture, [time], float32, in blocks of any length.
-
-        Returns
-        -------
-        iterator
-            Pairs of mixture, [time], and estimates, [time, source].
-        """
-        return in_pairs(self.windows.run, blocks)
-
     def _checked(self, mixture):
-        """A mixture as the windows take it."""
+        """A mixture as a float32 vector on the CPU."""
         mixture = torch.as_tensor(mixture).detach().cpu()
+        problem = None
         if mixture.dim() != 1:
-            raise ValueError(
-                "mixture: expected samples [time], found an array "
-                f"{list(mixture.shape)}; give several as a list"
+            problem = (
+                f"samples [time], found an array {list(mixture.shape)}; give "
+                "several as a list"
             )
-        if not mixture.is_floating_point():
-            raise ValueError(
-                "mixture: expected floats of full scale 1, found "
-                f"{mixture.dtype}; divide 16-bit samples by 32768"
+        elif not mixture.is_floating_point():
+            problem = (
+                f"floats of full scale 1, found {mixture.dtype}; divide 16-bit "
+                "samples by 32768"
             )
-        if not mixture.isfinite().all():
-            raise ValueError(
-                "mixture: expected finite samples, found NaN or inf"
+        elif not mixture.isfinite().all():
+            problem = "finite samples, found NaN or inf"
+        elif len(mixture) < self.min_samples:
+            problem = (
+                f"at least {self.min_samples} samples, found {len(mixture)}"
             )
-        if len(mixture) < self.min_samples:
-            raise ValueError(
-                f"mixture: expected at least {self.min_samples} samples, "
-                f"found {len(mixture)}"
-            )
+        if problem:
+            raise ValueError(f"mixture: expected {problem}")
         return mixture.float()
 
     def _estimate(self, mixtures):
-        """A pass of the network, [batch, time] -> [batch, time, source]."""
+        """Forward pass, [batch, time] -> [batch, time, source]."""
         mixtures = mixtures.to(self.device)
         kind = mixtures.device.type
         half = self.dtype != torch.float32
         with torch.inference_mode(), torch.autocast(kind, self.dtype, half):
             return self.separator(mixtures).float().cpu()
+
+
+class LevelMatcher:
+    """Finds the factors that bring estimates to the level of the mixture.
+
+    The level of estimates is arbitrary. Each source gets one factor for the
+    whole recording, that of its projection on the mixture: it is then never
+    louder than the mixture. If a sample still exceeds full scale, one factor
+    attenuates all sources.
+
+    Example
+    -------
+    >>> level = LevelMatcher()
+    >>> mixture = torch.tensor([0.5, -0.5, 0.5, 0.5])
+    >>> for block in level.listen([mixture]):
+    ...     level.add(torch.stack([block * -8, block * 0], dim=-1))
+    >>> level.factors()
+    tensor([-0.1250,  0.0000])
+    """
+
+    def __init__(self):
+        self.waiting = torch.empty(0)  # mixture whose estimates are to come
+        self.common = self.energy = 0.0
+        self.peak = torch.zeros(1, dtype=torch.float64)
+        self.is_silent = True  # the mixture
+
+    def listen(self, blocks):
+        """Passes blocks of the mixture on to the network.
+
+        Arguments
+        ---------
+        blocks : iterable of torch.Tensor
+            [time]
+
+        Yields
+        ------
+        torch.Tensor
+            The same blocks.
+        """
+        for block in blocks:
+            self.waiting = torch.cat([self.waiting, block])
+            yield block
+
+    def add(self, estimates):
+        """Adds the next estimates; their mixture was listened to before.
+
+        Arguments
+        ---------
+        estimates : torch.Tensor
+            [time, source]
+        """
+        length = len(estimates)
+        mixture, self.waiting = self.waiting[:length], self.waiting[length:]
+        values = estimates.double()
+        self.is_silent = self.is_silent and not mixture.any()
+        self.common = self.common + mixture.double() @ values
+        self.energy = self.energy + values.square().sum(0)
+        if length:
+            self.peak = self.peak.maximum(values.abs().amax(0))
+
+    def factors(self):
+        """Computes the factor of each source.
+
+        Returns
+        -------
+        torch.Tensor
+            [source], float32; zero for a silent source.
+        """
+        factors = self.common / self.energy.clamp_min(1e-30)
+        peak = (self.peak * factors.abs()).max().item()
+        if peak > FULL_SCALE:
+            factors = factors * (FULL_SCALE / peak)
+        return factors.float()

@@ -1,7 +1,7 @@
-"""Separates recordings of any length in windows, in bounded memory.
+"""Separates recordings of any length in overlapping windows, in bounded memory.
 
-Windows overlap. Where two of them meet, the sources of the later one are put in the
-order of the earlier one, by what both make of the overlap, and faded in.
+In the overlap of two windows, the sources of the later window are permuted to match
+the earlier one, and cross-faded.
 
 Authors
  * The PolSESS recipe team 2026
@@ -13,20 +13,20 @@ import torch
 
 
 def best_order(before, after):
-    """The order of sources in which a window goes on from the one before.
+    """Matches the sources of a window to those of the window before.
 
     Arguments
     ---------
     before : torch.Tensor
-        What the earlier window makes of the overlap, [time, source].
+        Estimates of the earlier window in the overlap, [time, source].
     after : torch.Tensor
-        What the later window makes of it, [time, source].
+        Estimates of the later window in the overlap, [time, source].
 
     Returns
     -------
     list of int
-        For each source of the earlier window that of the later one: those whose
-        squared differences have the smallest sum, whatever their scale.
+        For each source of the earlier window the source of the later one, such
+        that the squared differences have the smallest sum.
 
     Example
     -------
@@ -36,7 +36,7 @@ def best_order(before, after):
     """
     products = before.double().t() @ after.double()
     rows = range(len(products))
-    # The first of equal ones is the order that the network gave.
+    # Among equals, max takes the first: the order that the network gave.
     orders = permutations(rows)
     return list(
         max(orders, key=lambda o: sum(products[i, o[i]].item() for i in rows))
@@ -44,21 +44,20 @@ def best_order(before, after):
 
 
 class Windows:
-    """A network applied to a stream of samples, window by window.
+    """Applies a network to a stream of samples, window by window.
 
-    Raises ValueError when the overlap does not fit into the window.
+    Raises ValueError when the overlap exceeds half a window.
 
     Arguments
     ---------
     estimate : callable
         [batch, time] -> [batch, time, source], on the CPU.
     window : int
-        Length of a window in samples. A stream that is not longer is separated
-        in one piece.
+        Length of a window in samples. A shorter stream is one window.
     overlap : int
-        Samples that two windows share, at most half a window.
+        Overlap of two windows in samples, at most half a window.
     batch_size : int
-        Windows that go through the network together.
+        Windows per forward pass.
 
     Example
     -------
@@ -93,58 +92,52 @@ class Windows:
         torch.Tensor
             Estimates, [time, source], in all as long as the mixture.
         """
-        tail = None  # what the last window makes of the overlap with the next
+        tail = None  # estimates of the last window in its overlap with the next
         end = 0  # of the last window
         for start, estimates in self._estimates(blocks):
             stop = start + len(estimates)
             if tail is not None:
-                # The last window may reach back further than the overlap.
+                # The last window of a stream may overlap by more.
                 estimates = estimates[end - self.overlap - start :]
                 head = estimates[: self.overlap]
                 order = best_order(tail, head)
-                estimates = estimates[:, order]
                 ramp = torch.arange(self.overlap).add(0.5) / self.overlap
-                faded = torch.lerp(
-                    tail, estimates[: self.overlap], ramp.unsqueeze(-1)
-                )
-                estimates = torch.cat([faded, estimates[self.overlap :]])
+                faded = torch.lerp(tail, head[:, order], ramp.unsqueeze(-1))
+                rest = estimates[self.overlap :, order]
+                estimates = torch.cat([faded, rest])
             end = stop
-            cut = len(estimates) - self.overlap
-            if cut > 0:
-                yield estimates[:cut]
-            tail = estimates[max(0, cut) :]
+            cut = max(0, len(estimates) - self.overlap)
+            yield estimates[:cut]
+            tail = estimates[cut:]
         if tail is not None:
             yield tail
 
     def _estimates(self, blocks):
-        """Start and estimates, [time, source], of each window in turn."""
+        """Yields start and estimates, [time, source], of each window."""
         waiting = []
         for window in self._cut(blocks):
             waiting.append(window)
             if len(waiting) == self.batch_size:
-                yield from self._pass(waiting)
+                yield from self._forward(waiting)
                 waiting = []
         if waiting:
-            yield from self._pass(waiting)
+            yield from self._forward(waiting)
 
-    def _pass(self, windows):
-        """A pass of the network."""
+    def _forward(self, windows):
+        """One forward pass of several windows."""
         starts, signals = zip(*windows)
         return zip(starts, self.estimate(torch.stack(signals)))
 
     def _cut(self, blocks):
-        """Start and samples of each window; the last one ends with the stream."""
+        """Yields start and samples of each window; the last ends the stream."""
+        # kept: the samples from start on; covered: the end of the last window.
         kept, start, covered = torch.empty(0), 0, 0
-        hop = self.window - self.overlap
         for block in blocks:
             kept = torch.cat([kept, block])
-            # One sample more is needed to know that a window is not the last.
-            while start + len(kept) > covered + (
-                hop if covered else self.window
-            ):
-                begin = covered - self.overlap if covered else 0
-                first = begin - start
-                yield begin, kept[first : first + self.window]
+            # One sample more tells that a window is not the last one.
+            while start + len(kept) > self._next(covered) + self.window:
+                begin = self._next(covered)
+                yield begin, kept[begin - start :][: self.window]
                 covered = begin + self.window
                 # The last window may begin a whole window before the end.
                 drop = covered + 1 - self.window - start
@@ -153,3 +146,7 @@ class Windows:
         if total > covered:
             length = min(self.window, total)
             yield total - length, kept[len(kept) - length :]
+
+    def _next(self, covered):
+        """Start of the window after one that ends at a sample."""
+        return covered - self.overlap if covered else 0

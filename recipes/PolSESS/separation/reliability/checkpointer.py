@@ -10,16 +10,15 @@ import shutil
 import time
 from pathlib import Path
 
-from reliability.run_folder import cannot_be_written, why_not_saved
 from reliability.checksums import (
     check_weights,
     find_problem,
-    has_whole_meta,
-    plain,
-    seal,
-    to_disk,
+    fsync_path,
+    has_intact_meta,
+    plain_meta,
+    write_checksums,
 )
-
+from reliability.run_folder import cannot_be_saved, cannot_be_written
 from speechbrain.utils.checkpoints import (
     CKPT_PREFIX,
     Checkpoint,
@@ -35,51 +34,58 @@ from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
-HIDDEN = "."  # begins the name of one that is being written or deleted
-BROKEN = "BROKEN"  # begins the name of one that cannot be trusted
+HIDDEN = "."  # prefix of a checkpoint that is being written or deleted
+BROKEN = "BROKEN"  # prefix of a checkpoint that cannot be trusted
+UNSAFE_SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
 class SafeCheckpointer(Checkpointer):
     """SpeechBrain's Checkpointer, made safe against kills and full disks.
 
-    It answers these defects of the parent:
+    * A checkpoint is written into a hidden folder, synced to disk, and renamed
+      once all ranks have written their part. The parent writes the file that
+      marks a checkpoint as one first, so a kill leaves half a checkpoint.
+    * A checkpoint holds the checksums of its files. One that does not match
+      them is named, renamed to ``BROKEN+...``, and the one before it is taken.
+      If none can be trusted, the run stops and does not start from scratch.
+    * Values of the meta become plain numbers, because the parent cannot read
+      numpy values back. A value that is not finite is left out, so that its
+      checkpoint is never the best.
+    * Weights that are not finite are not saved.
+    * A folder is hidden before its files are deleted.
+    * The last two checkpoints are never deleted, so that a run goes on when the
+      disk has damaged one.
+    * The list of rules for deletion is new for each call. The parent appends to
+      a default argument.
+    * Times of checkpoints only grow, so a clock that goes back loses nothing.
 
-    * The parent writes the file that marks a checkpoint as one first, so a kill
-      or a full disk leaves a checkpoint from which no run can start. Here a
-      checkpoint is written into a hidden folder, brought to disk, and renamed
-      when it is complete, all processes having written their part.
-    * The parent trusts what it finds. Here a checkpoint holds the sums of its
-      files, and one that does not agree with them is named, renamed to
-      ``BROKEN+...``, and the one before it is taken. If none can be trusted,
-      the run stops rather than start from scratch.
-    * The parent writes any meta. A numpy value in it makes every later start
-      fail, and a NaN makes the search for the best checkpoint meaningless, so
-      that the best one is deleted. Here numbers become plain floats, and one
-      that is not finite is left out, so that its checkpoint is never the best.
-    * The parent saves weights that are not finite over good ones.
-    * The parent deletes file by file, so a kill leaves half a checkpoint. Here
-      its folder is hidden first.
-    * The parent may keep a single one. Here the last two are never deleted, so
-      that a run can go on when the disk has damaged one.
-    * The parent keeps its list of rules for deletion in a default argument, to
-      which every call appends one.
-    * The parent takes the one with the latest time. A machine whose clock is
-      behind would lose what it saves; here times only grow.
+    Raises ValueError when the folder cannot be made, or when the environment
+    lets torch run code that a checkpoint holds.
 
     Arguments
     ---------
     checkpoints_dir : str
-        Made if necessary; ValueError is raised if it cannot be.
+        Folder of the checkpoints; made if necessary.
     recoverables : dict
-        Name -> what is to be saved.
-    **options
+        Name -> object to save.
+    **options : dict
         See the parent.
     """
 
     def __init__(self, checkpoints_dir, recoverables=None, **options):
+        if os.environ.get(UNSAFE_SWITCH, "0").lower() in (
+            "1",
+            "y",
+            "yes",
+            "true",
+        ):
+            raise ValueError(
+                f"the environment variable {UNSAFE_SWITCH} lets checkpoints "
+                "run code; unset it"
+            )
         try:
             super().__init__(checkpoints_dir, recoverables, **options)
-        except OSError as error:  # of making its folder
+        except OSError as error:  # the folder cannot be made
             message = cannot_be_written(checkpoints_dir, error)
             raise ValueError(message) from error
 
@@ -87,21 +93,21 @@ class SafeCheckpointer(Checkpointer):
         """Saves a checkpoint, completely or not at all.
 
         Raises ValueError when weights are not finite, OSError when it cannot
-        be written; earlier checkpoints then are as they were.
+        be written. Earlier checkpoints stay as they were.
 
         Arguments
         ---------
         meta : dict
             Numbers and texts to find it by.
         end_of_epoch : bool
-            Whether an epoch has ended.
-        **options
+            True after an epoch, False within one.
+        **options : dict
             See the parent.
 
         Returns
         -------
         Checkpoint
-            None on all processes but the first.
+            None on all ranks but the first.
         """
         check_weights(self.recoverables)
         try:
@@ -112,12 +118,12 @@ class SafeCheckpointer(Checkpointer):
         except BaseException as error:
             if if_main_process():
                 self._remove_leftovers()
-            # So torch tells of a full disk.
+            # Torch raises a RuntimeError for a full disk.
             of_torch = re.search(
                 "StreamWriter|inline_container|iostream", str(error)
             )
             if isinstance(error, OSError) or of_torch:
-                message = why_not_saved(self.checkpoints_dir, error)
+                message = cannot_be_saved(self.checkpoints_dir, error)
                 raise OSError(message) from error
             raise
         ddp_barrier()
@@ -157,10 +163,10 @@ class SafeCheckpointer(Checkpointer):
         ddp_barrier()
 
     def recover_if_possible(self, importance_key=None, max_key=None, **options):
-        """Loads the checkpoint that is looked for, if it can be trusted.
+        """Loads the newest or best checkpoint out of those that are intact.
 
-        Raises ValueError when there are checkpoints, and none can be trusted,
-        or none has the key.
+        Raises ValueError when there are checkpoints, but none is intact, or
+        none has the key.
 
         Arguments
         ---------
@@ -168,7 +174,7 @@ class SafeCheckpointer(Checkpointer):
             See the parent.
         max_key : str
             See the parent.
-        **options
+        **options : dict
             See the parent.
 
         Returns
@@ -186,10 +192,7 @@ class SafeCheckpointer(Checkpointer):
         return found
 
     def set_aside_broken(self):
-        """Renames checkpoints that cannot be trusted.
-
-        Raises ValueError when there is none beside them.
-        """
+        """Renames damaged checkpoints; raises ValueError if all are damaged."""
         self._remove_leftovers()
         folders = sorted(self.checkpoints_dir.glob(f"{CKPT_PREFIX}+*"))
         problems = {folder: find_problem(folder) for folder in folders}
@@ -198,7 +201,7 @@ class SafeCheckpointer(Checkpointer):
             found = "\n- ".join(f"{f}: {problems[f]}" for f in broken)
             raise ValueError(
                 f"no checkpoint of {self.checkpoints_dir} can be trusted:\n- "
-                f"{found}\nPut an intact copy there, or start anew in another "
+                f"{found}\nPut an intact copy there, or start again in another "
                 "--output_folder"
             )
         for folder in broken:
@@ -211,14 +214,14 @@ class SafeCheckpointer(Checkpointer):
             folder.rename(folder.with_name(name))
 
     def _remove_leftovers(self):
-        """Removes what is half written or half deleted."""
+        """Removes checkpoints that are half written or half deleted."""
         for folder in self.checkpoints_dir.glob(f"{HIDDEN}{CKPT_PREFIX}+*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _list_checkpoint_dirs(self):
         # The parent would fail on a meta that is damaged.
         folders = super()._list_checkpoint_dirs()
-        return [folder for folder in folders if has_whole_meta(folder)]
+        return [folder for folder in folders if has_intact_meta(folder)]
 
     def _new_checkpoint_dirpath(self):
         return _hidden(super()._new_checkpoint_dirpath())
@@ -230,7 +233,7 @@ class SafeCheckpointer(Checkpointer):
         times = [
             ckpt_recency(found) + 1e-3 for found in self.list_checkpoints()
         ]
-        meta = {"unixtime": max([time.time(), *times]), **plain(meta)}
+        meta = {"unixtime": max([time.time(), *times]), **plain_meta(meta)}
         return super()._save_checkpoint_metafile(fpath, meta, end_of_epoch)
 
 
@@ -239,11 +242,11 @@ def _hidden(path):
 
 
 def _publish(saved):
-    """Brings a hidden checkpoint to disk and renames it."""
-    seal(saved.path)
+    """Syncs a hidden checkpoint to disk and renames it."""
+    write_checksums(saved.path)
     final = saved.path.with_name(saved.path.name.removeprefix(HIDDEN))
     os.replace(saved.path, final)
-    to_disk(final.parent)
+    fsync_path(final.parent)
     parameters = {
         name: final / Path(path).name for name, path in saved.paramfiles.items()
     }

@@ -1,4 +1,4 @@
-"""What makes a checkpoint whole: weights, meta, and the sums of its files.
+"""Integrity of a checkpoint: finite weights, plain meta, checksums of files.
 
 Authors
  * The PolSESS recipe team 2026
@@ -14,19 +14,19 @@ import torch
 
 from speechbrain.utils.checkpoints import METAFNAME
 
-SUMS = "sha256.json"
-INVALID = "invalid"  # in the meta: keys whose value was no finite number
+CHECKSUMS = "sha256.json"
+INVALID = "invalid"  # key of the meta: names of values that were not finite
 
 
-def plain(meta):
-    """A meta of plain finite numbers.
+def plain_meta(meta):
+    """Converts a meta to plain finite values.
 
     Raises TypeError for anything that YAML would not read back.
 
     Arguments
     ---------
     meta : dict
-        Of texts, bools and numbers, of Python, numpy or torch.
+        Texts, bools and numbers, of Python, numpy or torch.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def plain(meta):
     Example
     -------
     >>> import torch
-    >>> plain({"epoch": 3, "loss": torch.tensor(0.5), "si_sdri": math.nan})
+    >>> plain_meta({"epoch": 3, "loss": torch.tensor(0.5), "si_sdri": math.nan})
     {'epoch': 3, 'loss': 0.5, 'invalid': ['si_sdri']}
     """
     kept, invalid = {}, []
@@ -59,7 +59,7 @@ def check_weights(recoverables):
     Arguments
     ---------
     recoverables : dict
-        Name -> what is to be saved, of which modules are looked at.
+        Name -> object to save; only modules are checked.
     """
     for name, recoverable in recoverables.items():
         if not isinstance(recoverable, torch.nn.Module):
@@ -72,89 +72,89 @@ def check_weights(recoverables):
                 )
 
 
-def has_whole_meta(folder):
-    """Whether the meta of a checkpoint can be read and is what was saved.
+def has_intact_meta(folder):
+    """Checks the meta of a checkpoint, and no other file: this is quick.
 
     Arguments
     ---------
     folder : Path
-        Of the checkpoint.
+        The checkpoint.
 
     Returns
     -------
     bool
-        Quick: other files are not looked at.
+        True if the meta can be read and has its checksum.
     """
     try:
-        return _sums_in(folder)[METAFNAME] == _sum_of(folder / METAFNAME)
+        return _checksums_in(folder)[METAFNAME] == _sha256(folder / METAFNAME)
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
 
 def find_problem(folder):
-    """Why a checkpoint cannot be trusted.
+    """Says why a checkpoint cannot be trusted.
 
     Arguments
     ---------
     folder : Path
-        Of the checkpoint.
+        The checkpoint.
 
     Returns
     -------
     str
-        Empty if it can.
+        Empty if it can be trusted.
     """
     try:
-        sums = _sums_in(folder)
-        for name, expected in sums.items():
-            if _sum_of(folder / name) != expected:
+        checksums = _checksums_in(folder)
+        for name, expected in checksums.items():
+            if _sha256(folder / name) != expected:
                 return f"{name} is not what was saved"
     except (OSError, ValueError, AttributeError) as error:
         return f"it is not complete ({error})"
-    if METAFNAME not in sums:
+    if METAFNAME not in checksums:
         return f"{METAFNAME} is missing"
     return ""
 
 
-def seal(folder):
-    """Writes the sums of a folder's files into it, and all of it to disk.
+def write_checksums(folder):
+    """Writes the checksums of a folder's files into it; syncs all to disk.
 
     Arguments
     ---------
     folder : Path
-        Of a checkpoint.
+        The checkpoint.
     """
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    sums = {path.name: _sum_of(path) for path in files}
-    with open(folder / SUMS, "w", encoding="utf-8") as file:
-        json.dump(sums, file, indent=1)
-    for path in [*files, folder / SUMS, folder]:
-        to_disk(path)
+    checksums = {path.name: _sha256(path) for path in files}
+    with open(folder / CHECKSUMS, "w", encoding="utf-8") as file:
+        json.dump(checksums, file, indent=1)
+    for path in [*files, folder / CHECKSUMS, folder]:
+        fsync_path(path)
 
 
-def _sums_in(folder):
-    with open(folder / SUMS, encoding="utf-8") as file:
-        return json.load(file)
-
-
-def _sum_of(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def to_disk(path):
-    """Waits until the disk has a file, or the entries of a folder.
+def fsync_path(path):
+    """Waits until a file, or the entries of a directory, are on disk.
 
     Arguments
     ---------
     path : Path
-        Of either.
+        File or directory to sync.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _checksums_in(folder):
+    with open(folder / CHECKSUMS, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The random state of a training, and of the items of its data pipeline.
+"""RNG states: of a training, and of the items of its data pipeline.
 
 Authors
  * The PolSESS recipe team 2026
@@ -27,10 +27,10 @@ logger = get_logger(__name__)
 
 @partial(register_checkpoint_hooks, save_on_main_only=False)
 class RandomState:
-    """The random state of Python, numpy, torch and CUDA, of each process.
+    """The RNG states of Python, numpy, torch and CUDA, of each rank.
 
-    SpeechBrain saves none of it, so that after a resume whatever is drawn in
-    training, for instance by dropout, is drawn anew.
+    SpeechBrain saves none of them, so that dropout, for instance, draws other
+    numbers after a resume.
 
     Example
     -------
@@ -44,38 +44,39 @@ class RandomState:
 
     @mark_as_saver
     def save(self, path):
-        """Saves the state of this process beside those of the others.
+        """Saves the states of this rank.
 
         Arguments
         ---------
         path : str
-            Of the first process; others add their number.
+            File of the first rank; other ranks append their number.
         """
         name, *numpy_state = np.random.get_state()
+        used_cuda = torch.cuda.is_initialized()
         state = {
             "python": random.getstate(),
             "numpy": [name, *(np.asarray(p).tolist() for p in numpy_state)],
             "torch": torch.get_rng_state(),
-            "cuda": _cuda_state(),
+            "cuda": torch.cuda.get_rng_state() if used_cuda else None,
         }
-        torch.save(state, _of_this_process(path))
+        torch.save(state, _path_of_rank(path))
 
     @mark_as_loader
     def load(self, path, end_of_epoch):
-        """Loads the state of this process.
+        """Loads the states of this rank.
 
         Arguments
         ---------
         path : str
-            Of the first process.
+            File of the first rank.
         end_of_epoch : bool
             Not used.
         """
-        path = _of_this_process(path)
+        path = _path_of_rank(path)
         if not os.path.exists(path):
             logger.warning(
-                f"{path} is missing: the training had fewer processes, so "
-                "random numbers begin anew"
+                f"{path} is missing: the training had fewer ranks, so this one "
+                "keeps the RNG states that it has"
             )
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -89,9 +90,7 @@ class RandomState:
 
 @contextmanager
 def seeded(number):
-    """Seeds the generators of Python, numpy and torch for a while.
-
-    Those of CUDA stay as they are.
+    """Seeds Python, numpy and torch on the CPU; restores their states at exit.
 
     Arguments
     ---------
@@ -121,54 +120,50 @@ def seeded(number):
 
 
 class SeededDataset(DynamicItemDataset):
-    """A dataset whose items draw by (seed, epoch, ID) and nothing else.
+    """A dataset that seeds the generators for each item.
 
-    What a worker of a data loader draws otherwise depends on the items which
-    it made before, so that augmentation in the pipeline differs after a resume
-    and with another number of workers. Without workers it would change what
-    the model draws.
-
-    Arguments
-    ---------
-    data : dict
-        See the parent.
-    mixer : mixer.Mixer
-        Holds seed and epoch; ``mixer.set_epoch`` moves the draws on.
+    The seed is drawn from seed, epoch and ID. So augmentation that a user adds
+    to the pipeline does not depend on the worker that runs it, nor on a resume,
+    and leaves alone what the model draws. Seed and epoch are those of the
+    ``mixtures.Mixer`` in the pipeline.
 
     Example
     -------
-    >>> from mixtures import Mixer
+    >>> row = dict.fromkeys(Mixer.takes)
+    >>> dataset = SeededDataset({"a": row, "b": row})
     >>> mixer = Mixer("ES", ["SER"], seed=1, sample_rate=8000)
-    >>> dataset = SeededDataset({"a": {}, "b": {}}, mixer)
+    >>> dataset.add_dynamic_item(mixer, mixer.takes, mixer.provides)
     >>> dataset.add_dynamic_item(lambda _: random.random(), "id", "drawn")
     >>> dataset.set_output_keys(["drawn"])
     >>> dataset[0] == dataset[0], dataset[0] == dataset[1]
     (True, False)
     """
 
-    def __init__(self, data, mixer):
-        super().__init__(data)
-        self.mixer = mixer
+    def __init__(self, data, *arguments, **keywords):
+        # Of few mixtures a rank may have none; the parent reads keys from one.
+        example = {"": dict.fromkeys((*Mixer.takes, "save_audio"))}
+        super().__init__(data or example, *arguments, **keywords)
+        if not data:
+            self.data_ids = []
 
     def __getitem__(self, index):
-        items = self.pipeline.dynamic_items
-        if all(type(item.func) is Mixer for item in items):
-            # It draws from no generator: without augmentation, seeding them
-            # would be in vain.
+        functions = [item.func for item in self.pipeline.dynamic_items]
+        if all(type(function) is Mixer for function in functions):
+            # Mixers do not use the generators.
             return super().__getitem__(index)
-        seed, epoch = self.mixer.seed, int(self.mixer.epoch)
+        mixers = [f for f in functions if isinstance(f, Mixer)]
+        if not mixers:
+            raise ValueError(
+                "SeededDataset: expected a mixtures.Mixer among the dynamic "
+                "items, for seed and epoch, found none"
+            )
+        seed, epoch = mixers[0].seed, int(mixers[0].epoch)
         drawn = draw(seed, epoch, self.data_ids[index], "item")
         with seeded(int(drawn * 2**32)):
             return super().__getitem__(index)
 
 
-def _cuda_state():
-    """That of the GPU of this process; others are not touched."""
-    used = torch.cuda.is_initialized()
-    return torch.cuda.get_rng_state() if used else None
-
-
-def _of_this_process(path):
-    # SLURM numbers processes that know nothing of one another, too.
+def _path_of_rank(path):
+    # SLURM also numbers processes that are not ranks of one run.
     rank = get_rank() if is_distributed_initialized() else 0
     return str(path) if rank == 0 else f"{path}.{rank}"

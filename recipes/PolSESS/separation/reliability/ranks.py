@@ -1,4 +1,4 @@
-"""What the processes of a distributed run tell one another.
+"""Collective operations across ranks.
 
 Authors
  * The PolSESS recipe team 2026
@@ -11,72 +11,74 @@ import sys
 
 import torch
 
-from speechbrain.utils.distributed import is_distributed_initialized
+from speechbrain.utils.distributed import (
+    if_main_process,
+    is_distributed_initialized,
+)
 
-DEATH_SIGNAL = 1  # Linux's PR_SET_PDEATHSIG
-
-
-def end_with_torchrun():
-    """Lets this process end, with a checkpoint, when torchrun is killed.
-
-    Killed, or ended by a signal that it does not pass on, such as SIGUSR1,
-    torchrun leaves its processes alone, which train on. With this, where Linux
-    is the system, they get SIGTERM.
-    """
-    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
-        number = ctypes.c_ulong(signal.SIGTERM)
-        ctypes.CDLL(None).prctl(DEATH_SIGNAL, number)
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
-def gathered(rows):
-    """The rows of all processes.
-
-    Arguments
-    ---------
-    rows : list
-        Of this process.
-
-    Returns
-    -------
-    list
-        The same in all processes.
-
-    Example
-    -------
-    >>> gathered([1, 2])
-    [1, 2]
-    """
-    if not is_distributed_initialized():
-        return rows
-    parts = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, rows)
-    return [row for part in parts for row in part]
-
-
-def agreed(number, reduce):
-    """One number out of those of all processes.
+def all_reduce(number, operation):
+    """Reduces one number of each rank.
 
     Arguments
     ---------
     number : float
-        Of this process.
-    reduce : str
+        Number of this rank.
+    operation : str
         MAX, MIN or SUM.
 
     Returns
     -------
     float
-        The same in all processes.
+        The same in all ranks.
 
     Example
     -------
-    >>> agreed(15, "MAX")
+    >>> all_reduce(15, "MAX")
     15.0
     """
     number = torch.tensor(float(number), dtype=torch.float64)
     if is_distributed_initialized():
         if torch.distributed.get_backend() == "nccl":
             number = number.cuda()
-        operation = getattr(torch.distributed.ReduceOp, reduce)
-        torch.distributed.all_reduce(number, operation)
+        reduce_op = getattr(torch.distributed.ReduceOp, operation)
+        torch.distributed.all_reduce(number, reduce_op)
     return number.item()
+
+
+def run_on_main_or_end(function, *arguments):
+    """Runs a function on the main process; all ranks end if it fails.
+
+    ``speechbrain.utils.distributed.run_on_main`` lets the other ranks go on.
+
+    Arguments
+    ---------
+    function : callable
+        Run on the main process only.
+    *arguments : tuple
+        Its arguments.
+    """
+    error = None
+    if if_main_process():
+        try:
+            function(*arguments)
+        except Exception as caught:
+            error = caught
+    failed = all_reduce(error is not None, "MAX")
+    if error is not None:
+        raise error
+    if failed:
+        raise SystemExit(1)  # The main process says why.
+
+
+def end_with_torchrun():
+    """Lets this process end, with a checkpoint, when torchrun is killed.
+
+    When torchrun is killed, or ended by a signal that it does not pass on, such
+    as SIGUSR1, its processes train on. On Linux they get SIGTERM instead.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
+        number = ctypes.c_ulong(signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)

@@ -1,4 +1,4 @@
-"""What is needed to repeat a run, kept beside its results.
+"""What is needed to repeat a run, kept in ``<output_folder>/record``.
 
 Authors
  * The PolSESS recipe team 2026
@@ -8,69 +8,78 @@ import hashlib
 import io
 import json
 import os
+import platform
 import shlex
 import socket
+import subprocess
+import sys
 import time
 import zipfile
 from importlib.metadata import distributions
 from pathlib import Path
 
-from reliability.facts import commit, device_name
-from reliability.settings import resolved_yaml
+import torch
 
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
 RECORD = "record"
-CODE = (".py", ".html")  # of the recipe
+RECIPE = Path(__file__).resolve().parents[2]
+# Code of the recipe. Deeper folders of separation/results hold runs.
+CODE = ("*", "audit/*", "separation/*", "separation/*/*")
+CODE_SUFFIXES = (".py", ".html", ".jinja")
+# Files that a commit has to describe: results and README.md hold figures.
+COMMITTED = (":(top)", ":(top,exclude)results", ":(top,exclude)README.md")
 # Packages whose version may change the weights that a training ends with.
 NUMERICAL = ("torch", "torchaudio", "speechbrain", "numpy", "soundfile")
 
 
-def record_run(hparams, hparams_file, overrides, arguments, device):
-    """Writes what a run is made from into ``<output_folder>/record``.
+def record_start(brain):
+    """Writes ``start-NNNN.json``, once for each start of a run.
 
-    SpeechBrain copies the calling script alone, and overwrites what an earlier
-    start wrote; here each start adds a file of its own. The resolved YAML and
-    the code of the recipe are beside it, once for each content. A training that
-    is resumed with other code or packages gets a warning that names them.
+    SpeechBrain overwrites what an earlier start wrote. Here the resolved YAML
+    is kept too, once for each content, and the code of the recipe where no
+    commit describes it. A training that is resumed with other code or packages
+    gets a warning that names them.
 
     Arguments
     ---------
-    hparams : dict
-        The loaded YAML, after the preparation.
-    hparams_file : str
-        The YAML.
-    overrides : str
-        Those of the command line, as YAML.
-    arguments : list of str
-        The command line, the script first.
-    device : str
-        That the run uses.
+    brain : speechbrain.Brain
+        Its hparams have output_folder, which holds the hyperparams.yaml of
+        ``speechbrain.create_experiment_directory``, and save_folder.
 
     Returns
     -------
     Path
         The file that was written.
     """
-    folder = Path(hparams["output_folder"]) / RECORD
+    output_folder = Path(brain.hparams.output_folder)
+    folder = output_folder / RECORD
     folder.mkdir(exist_ok=True)
-    resolved = resolved_yaml(hparams_file, overrides).encode()
     earlier = sorted(folder.glob("start-*.json"))
+    archive = _code_archive()
+    described = commit()
     start = {
         "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        "command": shlex.join(arguments),
+        "command": shlex.join(sys.argv),
         "folder": os.getcwd(),
         "processes": int(os.environ.get("WORLD_SIZE", 1)),
         "host": socket.gethostname(),
-        "device": device_name(device),
-        "commit": commit(),
-        "hyperparams": _keep(folder, "hyperparams", ".yaml", resolved),
-        "code": _keep(folder, "code", ".zip", code_archive()),
-        "packages": installed_versions(),
-        "manifests": manifest_hashes(hparams["save_folder"]),
+        "python": platform.python_version(),
+        "device": device_name(brain.device),
+        "precision": brain.precision,
+        "eval_precision": brain.eval_precision,
+        "commit": described,
+        "hyperparams": _keep(
+            folder, "hyperparams", ".yaml", resolved_yaml(output_folder)
+        ),
+        "code": _name_of("code", ".zip", archive),
+        "packages": _versions(),
+        "manifests": _manifests(Path(brain.hparams.save_folder)),
     }
+    if described == "unknown" or described.endswith("-dirty"):
+        _keep(folder, "code", ".zip", archive)
     if earlier:
         _warn_of_changes(earlier[-1], start)
     path = folder / f"start-{len(earlier) + 1:04d}.json"
@@ -79,12 +88,12 @@ def record_run(hparams, hparams_file, overrides, arguments, device):
 
 
 def recorded_starts(output_folder):
-    """What ``record_run`` wrote at each start of a run, the first one first.
+    """Reads what ``record_start`` wrote, the first start first.
 
     Arguments
     ---------
     output_folder : str or Path
-        Of the run.
+        Output folder of a run.
 
     Returns
     -------
@@ -102,63 +111,118 @@ def recorded_starts(output_folder):
     return starts
 
 
-def installed_versions():
-    """The versions of all packages.
+def resolved_yaml(output_folder):
+    """Reads hyperparams.yaml without the lines that name date and path.
 
-    Returns
-    -------
-    dict
-        Name -> version; where a package is found twice, that which is imported.
-    """
-    found = [(p.metadata["Name"], p.version) for p in distributions()]
-    return dict(reversed(found))
-
-
-def code_archive():
-    """The code of the recipe, as a ZIP file.
+    Arguments
+    ---------
+    output_folder : Path
+        Output folder of a run.
 
     Returns
     -------
     bytes
-        The same for the same code.
+        Equal for equal settings, to be loaded by load_hyperpyyaml.
     """
-    here = Path(__file__).resolve().parent
+    lines = (output_folder / "hyperparams.yaml").read_bytes().splitlines(True)
+    return b"".join(lines[3:] if lines[0].startswith(b"# Generated") else lines)
+
+
+def commit(folder=RECIPE):
+    """Describes the commit of the recipe.
+
+    Arguments
+    ---------
+    folder : Path
+        A folder in the repository.
+
+    Returns
+    -------
+    str
+        Its hash, with "-dirty" if files differ from it; results and README.md
+        at the top do not count. "unknown" without git or a repository.
+    """
+    try:
+        described = _git(folder, "describe", "--always", "--abbrev=12")
+        changed = _git(folder, "diff", "--quiet", "HEAD", "--", *COMMITTED)
+    except OSError:  # no git
+        return "unknown"
+    if described.returncode or changed.returncode not in (0, 1):
+        return "unknown"
+    return described.stdout.strip() + "-dirty" * changed.returncode
+
+
+def _git(folder, *arguments):
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def device_name(device):
+    """Names a processor.
+
+    Arguments
+    ---------
+    device : str or torch.device
+        For instance cpu or cuda:0.
+
+    Returns
+    -------
+    str
+        The device, and its name as far as the system tells it.
+    """
+    if str(device).startswith("cuda"):
+        return f"{device}, {torch.cuda.get_device_name(device)}"
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    name = line.split(": ", 1)[1].strip()
+                    break
+    return f"{device}, {os.cpu_count()} cores of {name}"
+
+
+def _versions():
+    """Name -> version of all packages; of two versions, the imported one."""
+    found = [(p.metadata["Name"], p.version) for p in distributions()]
+    return dict(reversed(found))
+
+
+def _manifests(folder):
+    """Name -> SHA-256 of each manifest, hexadecimal."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*_*.csv"))
+    }
+
+
+def _code_archive():
+    """A ZIP file of the code of the recipe, equal for equal code."""
+    paths = {path for pattern in CODE for path in RECIPE.glob(pattern)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for path in sorted([*here.iterdir(), *here.glob("audit/*")]):
-            if path.suffix in CODE and path.is_file():
-                name = str(path.relative_to(here))
+        for path in sorted(paths):
+            if path.suffix in CODE_SUFFIXES and path.is_file():
                 archive.writestr(
-                    zipfile.ZipInfo(name),  # without the time
+                    zipfile.ZipInfo(str(path.relative_to(RECIPE))),  # no time
                     path.read_bytes(),
                     compress_type=zipfile.ZIP_DEFLATED,
                 )
     return buffer.getvalue()
 
 
-def manifest_hashes(save_folder):
-    """The sums of the manifests of a run.
-
-    Arguments
-    ---------
-    save_folder : str
-        Of the run.
-
-    Returns
-    -------
-    dict
-        Name of a file -> SHA-256, hexadecimal.
-    """
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(Path(save_folder).glob("*_*.csv"))
-    }
+def _name_of(name, suffix, content):
+    return f"{name}-{hashlib.sha256(content).hexdigest()[:12]}{suffix}"
 
 
 def _keep(folder, name, suffix, content):
     """Writes a content once; returns the name of its file."""
-    digest = hashlib.sha256(content).hexdigest()[:12]
-    path = folder / f"{name}-{digest}{suffix}"
+    path = folder / _name_of(name, suffix, content)
     if not path.exists():
         _write(path, content)
     return path.name

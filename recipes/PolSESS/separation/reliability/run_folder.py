@@ -1,4 +1,4 @@
-"""The folder of a run: one process at a time, and room on its disk.
+"""The output folder of a run: its lock, and errors that say what to do.
 
 Authors
  * The PolSESS recipe team 2026
@@ -13,28 +13,32 @@ import socket
 import time
 from contextlib import contextmanager
 
+from reliability.ranks import run_on_main_or_end
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
 LOCK = ".lock"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_held = []  # files of locks, open as long as the process runs
+_locks = []  # open files, which keep their locks until the process ends
 
 
 def lock_folder(output_folder):
-    """Makes the folder of a run, and keeps other processes out of it.
+    """Makes the folder of a run, and keeps other runs out of it.
 
-    The system drops the lock with the process, however that ends, and workers
-    of data loaders do not inherit it. Raises ValueError that names the holder,
-    or says that the folder cannot be written.
+    The main process locks. The system drops the lock with the process, and
+    workers of data loaders do not inherit it. Raises ValueError that names the
+    holder, or says that the folder cannot be written; all ranks end then.
 
     Arguments
     ---------
     output_folder : str
-        Of the run.
-
+        Output folder of the run.
     """
+    run_on_main_or_end(_lock, output_folder)
+
+
+def _lock(output_folder):
     path = os.path.join(output_folder, LOCK)
     try:
         os.makedirs(output_folder, exist_ok=True)
@@ -42,6 +46,7 @@ def lock_folder(output_folder):
     except OSError as error:
         raise ValueError(cannot_be_written(output_folder, error)) from error
     try:
+        # Not flock, which forked workers inherit.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
         file.seek(0)
@@ -63,22 +68,11 @@ def lock_folder(output_folder):
         file.flush()
     except OSError as error:
         raise ValueError(cannot_be_written(output_folder, error)) from error
-    _held.append(file)
+    _locks.append(file)
 
 
 def cannot_be_written(folder, error):
-    """What to say of a folder that is read-only, or whose disk is full.
-
-    Arguments
-    ---------
-    folder : str
-        Of a run, or a part of it.
-    error : OSError
-        What the system says.
-
-    Returns
-    -------
-    str
+    """Words the error of a folder that is read-only, or whose disk is full.
 
     Example
     -------
@@ -92,20 +86,8 @@ def cannot_be_written(folder, error):
     )
 
 
-def why_not_saved(folder, error):
-    """What to say when a checkpoint cannot be written.
-
-    Arguments
-    ---------
-    folder : Path
-        Of the checkpoints.
-    error : Exception
-        What the system says, or torch.
-
-    Returns
-    -------
-    str
-    """
+def cannot_be_saved(folder, error):
+    """Words the error of a checkpoint that cannot be written to a folder."""
     free = shutil.disk_usage(folder).free // 2**20
     return (
         f"{folder}: a checkpoint cannot be written ({error}; free: {free} MiB)."
@@ -115,17 +97,17 @@ def why_not_saved(folder, error):
 
 
 @contextmanager
-def explained(output_folder):
-    """Says where a disk is full, and what to do; Python says neither.
+def disk_errors(output_folder):
+    """Adds to the error of a full disk where it is full, and what to do.
 
     Arguments
     ---------
     output_folder : str
-        Of the run.
+        Output folder of the run.
 
     Example
     -------
-    >>> with explained("results/1234"):
+    >>> with disk_errors("results/1234"):
     ...     raise OSError(errno.ENOSPC, "No space left on device")
     Traceback (most recent call last):
         ...
@@ -135,7 +117,7 @@ device). The checkpoints are intact: make room, and the same command goes on
     try:
         yield
     except OSError as error:
-        # log.txt has no room either, and the message is to stay the last one.
+        # log.txt has no room either, and this message has to be the last one.
         logging.raiseExceptions = False
         if error.errno not in FULL:
             raise

@@ -1,4 +1,4 @@
-"""A mix-in that ends a training or a test when it is asked to by a signal.
+"""Signals: a training saves and ends, a test ends, workers do not outlive it.
 
 Authors
  * The PolSESS recipe team 2026
@@ -12,22 +12,21 @@ import threading
 import traceback
 from contextlib import contextmanager
 
-from reliability.ranks import agreed
-from reliability.run_folder import explained
-
+from reliability.ranks import all_reduce
+from reliability.run_folder import disk_errors
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
-# What schedulers send, and Ctrl-C.
+# Schedulers send the first two before pre-emption, Ctrl-C the third.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 def ignore_signals(worker_id):
-    """Lets a worker of a data loader live until its parent ends it.
+    """Makes a DataLoader worker ignore the signals.
 
-    Schedulers, and the terminal, signal the workers too: without them the
-    training could not finish its step.
+    Schedulers and terminals signal workers too. The training needs them to
+    finish its step.
 
     Arguments
     ---------
@@ -39,12 +38,11 @@ def ignore_signals(worker_id):
 
 
 def end_workers():
-    """Ends workers of data loaders when their parent ends, however it does.
+    """Kills DataLoader workers at exit.
 
-    They ignore what multiprocessing then sends them, and for whose effect it
-    would wait for ever.
+    They ignore the SIGTERM of multiprocessing, which would block on join.
     """
-    # torch makes an error of each.
+    # torch raises an error for each.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in multiprocessing.active_children():
         worker.kill()
@@ -52,9 +50,9 @@ def end_workers():
 
 @contextmanager
 def listening(handler):
-    """Lets a function handle the signals for a while, in the main thread.
+    """Installs a handler of the signals; restores the former ones at exit.
 
-    Elsewhere Python allows no handler, and nothing is listened to.
+    Python allows handlers in the main thread only; elsewhere none is installed.
 
     Arguments
     ---------
@@ -83,12 +81,12 @@ def listening(handler):
 
 
 @contextmanager
-def workers_explained():
-    """Says what to do when a worker of a data loader was killed.
+def worker_errors():
+    """Adds to the error of a killed DataLoader worker what to do.
 
     Example
     -------
-    >>> with workers_explained():
+    >>> with worker_errors():
     ...     raise RuntimeError("DataLoader worker (pid 7) is killed")
     Traceback (most recent call last):
         ...
@@ -99,23 +97,23 @@ the same command goes on from the last checkpoint
     try:
         yield
     except Exception as error:
-        # It comes wherever the process is, for instance while it saves.
+        # torch raises it wherever the main process is, for instance in a save.
         chain = [error]
         while chain[-1].__cause__ is not None:
             chain.append(chain[-1].__cause__)
-        telling = [error for error in chain if _tells_of_a_worker(error)]
-        if not telling:
+        causes = [error for error in chain if _is_of_a_worker(error)]
+        if not causes:
             raise
         raise RuntimeError(
             "a process that reads data was killed "
-            f"({str(telling[-1]).rstrip(' .')}). "
+            f"({str(causes[-1]).rstrip(' .')}). "
             "The system does so when memory runs out: lower --num_workers; the "
             "same command goes on from the last checkpoint"
-        ) from telling[-1]
+        ) from causes[-1]
 
 
-def _tells_of_a_worker(error):
-    # Torch tells of it; or the connection breaks first, while data is received.
+def _is_of_a_worker(error):
+    # torch has no class for it; or the connection breaks before torch notices.
     frames = traceback.extract_tb(error.__traceback__)
     return "DataLoader worker (pid" in str(error) or (
         isinstance(error, (OSError, EOFError))
@@ -124,19 +122,24 @@ def _tells_of_a_worker(error):
 
 
 class Interruptible:
-    """A mix-in before sb.Brain; it answers this defect of it:
+    """A mixin for sb.Brain that saves and ends when a signal asks for it.
 
-    * SIGTERM, SIGUSR1 and Ctrl-C lose everything since the last checkpoint, and
-      a kill in validation a whole epoch: here the window of accumulation is
-      finished and saved, and an epoch is saved before it is validated. A second
-      Ctrl-C quits.
+    With sb.Brain alone, SIGTERM, SIGUSR1 and Ctrl-C lose everything since the
+    last checkpoint, and a kill in validation a whole epoch. Here the window of
+    gradient accumulation is finished and saved, and an epoch is saved before it
+    is validated. A second Ctrl-C quits at once.
     """
 
-    interrupted_by = None
-    common_steps = 0  # of a validation: those that all processes make
+    interrupted_by = None  # number of the signal
+    checkpoint_is_due = False
+    common_steps = 0  # steps of a validation that all ranks make
+
+    def window_is_open(self):
+        """Says whether gradients wait for the step of their window."""
+        return False
 
     def make_dataloader(self, dataset, stage, *arguments, **loader_kwargs):
-        """Makes a loader whose workers outlive the signals, see the parent."""
+        """Makes a loader whose workers ignore the signals, see the parent."""
         if loader_kwargs.get("num_workers", 0):
             loader_kwargs.setdefault("worker_init_fn", ignore_signals)
             atexit.register(end_workers)
@@ -150,24 +153,23 @@ class Interruptible:
         self.checkpoint_is_due = False
         with self._handling(self._on_signal):
             super().fit(*arguments, **keywords)
-            if self._is_interrupted():
-                raise SystemExit(128 + self.interrupted_by)
+            self._end_if_interrupted("The training is saved and ends here")
 
     def evaluate(self, *arguments, **keywords):
-        """Tests, which signals end at once; see the parent."""
+        """Tests; signals end a test at once. See the parent."""
         try:
             with self._handling(_quit):
                 return super().evaluate(*arguments, **keywords)
         finally:
-            # Scores that are still computed would delay the end.
+            # Scores that are being computed would delay the end.
             if hasattr(self.hparams, "scorer"):
                 self.hparams.scorer.close()
 
     @contextmanager
     def _handling(self, handler):
-        """Listens to signals, and says of errors what to do."""
+        """Listens to signals, and adds to errors what to do."""
         folder = getattr(self.hparams, "output_folder", "The output folder")
-        with listening(handler), explained(folder), workers_explained():
+        with listening(handler), disk_errors(folder), worker_errors():
             yield
 
     def _on_signal(self, number, frame):
@@ -182,41 +184,45 @@ class Interruptible:
         )
 
     def _is_interrupted(self):
-        """Whether any process got a signal; all get the same answer."""
-        number = int(agreed(self.interrupted_by or 0, "MAX"))
-        if number:  # one that came meanwhile stays for the next time
+        """Whether any rank got a signal; all ranks get the same answer."""
+        number = int(all_reduce(self.interrupted_by or 0, "MAX"))
+        if number:  # a signal that came during the reduction is kept
             self.interrupted_by = number
         return number > 0
+
+    def _end_if_interrupted(self, message):
+        if self._is_interrupted():
+            logger.warning(message)
+            raise SystemExit(128 + self.interrupted_by)
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         """Postpones a checkpoint that is due to the end of the window."""
         self.checkpoint_is_due |= super()._should_save_intra_epoch_ckpt(
             last_ckpt_time, steps_since_ckpt
         )
-        if self.window_ids:
+        if self.window_is_open():
             return False
         return self._is_interrupted() or self.checkpoint_is_due
 
     def _save_intra_epoch_ckpt(self):
-        """Saves, and ends the training if that was asked for."""
+        """Saves, and ends the training if a signal asked for it."""
         super()._save_intra_epoch_ckpt()
         self.checkpoint_is_due = False
-        if self._is_interrupted():
-            logger.warning("The training is saved and ends here")
-            raise SystemExit(128 + self.interrupted_by)
+        self._end_if_interrupted("The training is saved and ends here")
 
     def _fit_valid(self, valid_set, epoch, enable):
         """Saves the epoch before it is validated."""
         self._save_intra_epoch_ckpt()
-        self.common_steps = agreed(len(valid_set or []), "MIN")
+        self.common_steps = all_reduce(len(valid_set or []), "MIN")
         super()._fit_valid(valid_set, epoch, enable)
         self.common_steps = 0
 
     def update_average(self, loss, avg_loss):
         """Ends a validation that was interrupted; its epoch is saved."""
-        if self.step <= self.common_steps and self._is_interrupted():
-            logger.warning("The validation ends here; its epoch is saved")
-            raise SystemExit(128 + self.interrupted_by)
+        if self.step <= self.common_steps:
+            self._end_if_interrupted(
+                "The validation ends here; its epoch is saved"
+            )
         return super().update_average(loss, avg_loss)
 
 

@@ -8,22 +8,22 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from summary import mean_intervals
-from reporting.runs import task_of
 from scipy import stats
-from summary import LABELS, groups_of, score_names
+from summary import LABELS, groups_of, mean_interval, score_names
+
+from reporting.runs import task_of
 
 SAME_DB = 0.01  # by how much the input SI-SDR of the same signals may differ
 
 
 def compare(runs):
-    """Differences of the scores of runs to those of the first run.
+    """Compares the scores of runs with those of the first run.
 
-    Differences are paired: computed row by row, then averaged, with a 95 %
-    interval that resamples mixtures. The test is Wilcoxon's signed-rank test on
-    what each mixture contributes to the mean difference, not corrected for the
-    number of rows of the table. Raises ValueError when the runs have not the
-    same test rows.
+    Differences are paired: computed row by row, then averaged, with the 95 %
+    interval of ``summary.mean_interval``. The test is Wilcoxon's signed-rank
+    test on what each mixture contributes to the mean difference, not corrected
+    for the number of rows of the table. Raises ValueError when the runs do not
+    have the same test rows.
 
     Arguments
     ---------
@@ -40,17 +40,15 @@ def compare(runs):
     (first_name, first), *others = runs.items()
     table = []
     for name, scores in others:
-        check_same_rows(first_name, first, name, scores)
+        _check_same_rows(first_name, first, name, scores)
         columns = [
             column
             for column in score_names(first)
             if column in scores and not column.endswith("_mix")
         ]
         both = _side_by_side(first, scores, columns)
-        variants = first["variant"].unique()
-        for variant, setting, rows, strata in groups_of(
-            both, variants, task_of(first)
-        ):
+        groups = groups_of(both, first["variant"].unique(), task_of(first))
+        for variant, setting, rows, strata in groups:
             labels = {"run": name, "variant": variant, "setting": setting}
             for line in _differences(rows, columns, strata):
                 table.append({**labels, **line})
@@ -64,34 +62,33 @@ def _side_by_side(first, scores, columns):
         difference = scores[column] - first[column]
         both[f"{column}_first"] = first[column].where(difference.notna())
         both[column] = scores[column].where(difference.notna())
-        # Without what the subtraction of decimal fractions adds.
+        # Without what the subtraction of decimal fractions adds
         both[f"{column}_difference"] = difference.round(9)
     return both
 
 
 def _differences(rows, columns, strata):
     """The lines of the comparison for some rows, one for each score."""
-    parts = ("_first", "", "_difference")
-    names = [column + part for column in columns for part in parts]
-    means = mean_intervals(rows, names, strata)
     for column in columns:
         used = rows[rows[column].notna()]
-        difference = means.loc[f"{column}_difference"]
         shares = used[f"{column}_difference"]
         if strata is not None:
             variant = strata[used.index]
             shares = shares / shares.groupby(variant).transform("size")
         by_mixture = shares.groupby(used["ID"]).sum()
+        difference, low, high = mean_interval(
+            rows, f"{column}_difference", strata
+        )
         yield {
             "score": column,
             "n": len(used),
             "left_out": len(rows) - len(used),
             "mixtures": len(by_mixture),
-            "mean_first": means.loc[f"{column}_first", "mean"],
-            "mean": means.loc[column, "mean"],
-            "difference": difference["mean"],
-            "ci_low": difference["ci_low"],
-            "ci_high": difference["ci_high"],
+            "mean_first": mean_interval(rows, f"{column}_first", strata)[0],
+            "mean": mean_interval(rows, column, strata)[0],
+            "difference": difference,
+            "ci_low": low,
+            "ci_high": high,
             "p_value": _p_value(by_mixture),
         }
 
@@ -108,20 +105,8 @@ def _p_value(contributions):
         return float(stats.wilcoxon(contributions).pvalue)
 
 
-def check_same_rows(first_name, first, name, scores):
-    """Raises ValueError unless two runs have the same test rows.
-
-    Arguments
-    ---------
-    first_name : str
-        The first run.
-    first : pd.DataFrame
-        Its scores, sorted.
-    name : str
-        The other run.
-    scores : pd.DataFrame
-        Its scores, sorted.
-    """
+def _check_same_rows(first_name, first, name, scores):
+    """Raises ValueError unless two runs have the same test rows."""
     tasks = task_of(first), task_of(scores)
     if tasks[0] != tasks[1]:
         raise ValueError(
@@ -143,7 +128,7 @@ def check_same_rows(first_name, first, name, scores):
 
 
 def _check_labels(here, mine, there, its):
-    """Raises ValueError if a run has rows that the other one has not."""
+    """Raises ValueError if a run has rows that the other one lacks."""
     labels = list(LABELS)
     rows = pd.MultiIndex.from_frame(mine[labels])
     missing = rows.difference(pd.MultiIndex.from_frame(its[labels]))
@@ -164,12 +149,12 @@ def _check_labels(here, mine, there, its):
 
 
 def readable(table):
-    """The comparison as text, to be read.
+    """Formats the comparison for readers.
 
     Arguments
     ---------
     table : pd.DataFrame
-        What ``compare`` returns.
+        The result of ``compare``.
 
     Returns
     -------
@@ -181,20 +166,21 @@ def readable(table):
     for row in table.to_dict("records"):
         key = (row["run"], row["variant"], row["setting"])
         line = lines.setdefault(key, {"n": str(row["n"] + row["left_out"])})
-        digits = 3 if "stoi" in row["score"] else 2
-        text = "-"
-        if np.isfinite(row["difference"]):
-            text = f"{row['difference']:+.{digits}f}"
-        if np.isfinite(row["ci_low"]):
-            text += (
-                f" [{row['ci_low']:+.{digits}f}, {row['ci_high']:+.{digits}f}]"
-            )
-        if np.isfinite(row["p_value"]):
-            text += f" p={row['p_value']:.2g}"
-        if row["left_out"]:
-            text += f" ({row['left_out']} left out)"
-        line[row["score"].replace("_", " ")] = text
+        line[row["score"].replace("_", " ")] = _cell(row)
     return pd.DataFrame(
         {"run": run, "variant": variant, "setting": setting, **line}
         for (run, variant, setting), line in lines.items()
     )
+
+
+def _cell(row):
+    digits = 3 if "stoi" in row["score"] else 2
+    difference, low, high = (
+        f"{row[key]:+.{digits}f}" for key in ("difference", "ci_low", "ci_high")
+    )
+    text = difference if np.isfinite(row["difference"]) else "-"
+    if np.isfinite(row["ci_low"]):
+        text += f" [{low}, {high}]"
+    if np.isfinite(row["p_value"]):
+        text += f" p={row['p_value']:.2g}"
+    return text + f" ({row['left_out']} left out)" * (row["left_out"] > 0)

@@ -25,8 +25,6 @@ RANGE_DB = 70
 MAX_PIXELS = (128, 320)  # frequency, time
 COLORS = 64
 MAP = "magma"  # the brighter the louder, in print and for the colour-blind too
-FULL_SCALE = 32767  # of 16 bits
-BLOCK = 65536  # samples
 
 
 def _uri(kind, content):
@@ -46,7 +44,7 @@ def without_clipping(signals):
     signals : dict
         With a peak of at most 1.
     factor : float
-        What all of them were multiplied by; 1.0 where nothing clips.
+        The common factor of all signals; 1.0 where nothing clips.
 
     Example
     -------
@@ -59,51 +57,56 @@ def without_clipping(signals):
     return {name: factor * values for name, values in signals.items()}, factor
 
 
-def sound(values, sample_rate, compressed=False):
-    """A 16-bit WAV file of a signal, or an Ogg Vorbis file of a tenth of that.
+def prepare(example):
+    """Makes sound, spectrograms and their axes, as the template takes them.
 
     Arguments
     ---------
-    values : np.ndarray
-        Within -1 and 1, [time].
-    sample_rate : int
-        In Hz.
-    compressed : bool
-        Whether to take Ogg Vorbis, which loses what is hardly heard.
-
-    Returns
-    -------
-    str
-        A data URI; the length is kept in both formats.
-    """
-    samples = np.round(FULL_SCALE * values).astype(np.int16)
-    file = io.BytesIO()
-    kind = ("OGG", "VORBIS") if compressed else ("WAV", "PCM_16")
-    with soundfile.SoundFile(
-        file, "w", sample_rate, 1, format=kind[0], subtype=kind[1]
-    ) as writer:
-        # In parts, since libsndfile cannot encode hours of Vorbis at once.
-        for start in range(0, len(samples), BLOCK):
-            writer.write(samples[start : start + BLOCK])
-    return _uri(f"audio/{kind[0].lower()}", file.getvalue())
-
-
-def spectrograms(signals, sample_rate):
-    """Spectrograms of one example; they share one scale of RANGE_DB.
-
-    Arguments
-    ---------
-    signals : dict
-        Name to signal, [time].
-    sample_rate : int
-        In Hz.
+    example : page.Example
+        The signals of a mixture, with labels and scores.
 
     Returns
     -------
     dict
-        Name to data URI of a PNG without axes: time runs from 0 to the
-        signal's end, frequency from 0 Hz at the bottom to half the sample rate.
+        example, factor (see ``without_clipping``), kilohertz (ticks) and
+        signals, each with name, seconds, ticks, sound and picture.
     """
+    sample_rate = example.sample_rate
+    signals, factor = without_clipping(example.signals)
+    pictures = _spectrograms(signals, sample_rate)
+    return {
+        "example": example,
+        "factor": factor,
+        "kilohertz": _ticks(sample_rate / 2000),
+        "signals": [
+            {
+                "name": name,
+                "seconds": len(values) / sample_rate,
+                "ticks": _ticks(len(values) / sample_rate),
+                "sound": _sound(values, sample_rate),
+                "picture": pictures[name],
+            }
+            for name, values in signals.items()
+        ],
+    }
+
+
+def _sound(values, sample_rate):
+    """A 16-bit WAV file of a signal within -1 and 1."""
+    samples = np.round(32767 * values).astype(np.int16)
+    file = io.BytesIO()
+    soundfile.write(file, samples, sample_rate, format="WAV")
+    return _uri("audio/wav", file.getvalue())
+
+
+def _ticks(limit):
+    """Round numbers from 0 to limit, each with its place in per cent."""
+    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, limit)
+    return [(f"{t:g}", 100 * t / limit) for t in ticks if 0 <= t <= limit]
+
+
+def _spectrograms(signals, sample_rate):
+    """PNGs without axes, frequency upwards, on one scale of RANGE_DB."""
     window = max(16, round(0.032 * sample_rate))
     levels = {}
     for name, values in signals.items():
@@ -132,54 +135,6 @@ def _png(level):
 
 
 def legend():
-    """The colours of a spectrogram, from the quietest to the loudest.
-
-    Returns
-    -------
-    str
-        The colour stops of a CSS gradient.
-    """
+    """Lists colour stops of a CSS gradient, from the quietest to the loudest."""
     colors = matplotlib.colormaps[MAP](np.linspace(0, 1, 9), bytes=True)
     return ", ".join(f"rgb({r}, {g}, {b})" for r, g, b, _ in colors.tolist())
-
-
-def prepare(example, sample_rate, compressed=False):
-    """Sound, spectrograms and their axes, as the template takes them.
-
-    Arguments
-    ---------
-    example : Example
-        See page.py.
-    sample_rate : int
-        In Hz.
-    compressed : bool
-        See ``sound``.
-
-    Returns
-    -------
-    dict
-        example, factor, kilohertz (ticks) and signals.
-    """
-    signals, factor = without_clipping(example.signals)
-    pictures = spectrograms(signals, sample_rate)
-    return {
-        "example": example,
-        "factor": factor,
-        "kilohertz": _ticks(sample_rate / 2000),
-        "signals": [
-            {
-                "name": name,
-                "seconds": len(values) / sample_rate,
-                "ticks": _ticks(len(values) / sample_rate),
-                "sound": sound(values, sample_rate, compressed),
-                "picture": pictures[name],
-            }
-            for name, values in signals.items()
-        ],
-    }
-
-
-def _ticks(limit):
-    """Round numbers from 0 to limit, each with its place in per cent."""
-    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, limit)
-    return [(f"{t:g}", 100 * t / limit) for t in ticks if 0 <= t <= limit]

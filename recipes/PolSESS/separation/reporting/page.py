@@ -7,16 +7,26 @@ Authors
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from reporting import media
-from reporting import page_tables
-import pandas as pd
-from reporting import plots
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from summary import score_names
 
-MAX_BYTES = 15_000_000
+from reporting import media, plots
+from reporting.strata import CAVEATS
+from reporting.tables import write_texts
+
 KEPT = {"S": "scene", "E": "event", "R": "reverberation", "C": "clean"}
+# Name and unit of the known scores; another one shows its column's name.
+SCORES = {
+    "si_sdri": ("SI-SDRi", "dB"),
+    "si_sdr": ("SI-SDR", "dB"),
+    "sdr": ("SDR", "dB"),
+    "pesq": ("PESQ", "MOS"),
+    "stoi": ("STOI", ""),
+    "estoi": ("ESTOI", ""),
+}
 
 
 @dataclass
@@ -37,6 +47,8 @@ class Example:
         Name to score, for instance "si_sdri s1": 6.1; may be NaN.
     signals : dict
         Name to signal, [time], at the scale and in the order to be played.
+    sample_rate : int
+        In Hz.
     """
 
     mixture_id: str
@@ -45,69 +57,29 @@ class Example:
     rule: str
     scores: dict
     signals: dict
+    sample_rate: int
 
 
-@dataclass
-class PageContent:
-    """All that the page shows.
+def write_page(path, summary, scores, strata, curve, **texts):
+    """Writes the page, complete or not at all.
 
     Arguments
     ---------
-    facts : dict
-        Name to text, in the order to be shown; the title takes "System" and
-        "Task".
-    yaml : str
-        The resolved YAML.
+    path : str or Path
+        The HTML file.
     summary : pd.DataFrame
-        A row for each variant, then the means; variant, setting, n, mixtures,
-        and of each score its failures, mean, median, std, ci_low, ci_high.
+        The result of ``summary.summarise``.
     scores : pd.DataFrame
         test_scores.csv.
-    sample_rate : int
-        Of the examples, in Hz.
     strata : pd.DataFrame
-        stratum, value, n, mixtures, few, and of each score what summary has.
-    caveats : dict
-        Stratum to a sentence shown with it.
+        The result of ``strata.stratify``.
     curve : pd.DataFrame
-        A row for each epoch; of epoch, si_sdri, ci_low, ci_high, train_loss
-        what is known.
-    examples : list of Example
-        In the order to be shown.
-    notes : list of str
-        What the reader has to know first, for instance failed metrics.
-    """
-
-    facts: dict
-    yaml: str
-    summary: pd.DataFrame
-    scores: pd.DataFrame
-    sample_rate: int
-    strata: pd.DataFrame = field(default_factory=pd.DataFrame)
-    caveats: dict = field(default_factory=dict)
-    curve: pd.DataFrame = field(default_factory=pd.DataFrame)
-    examples: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
-
-
-def write_page(path, report):
-    """Writes the page.
-
-    Where all examples together need more than MAX_BYTES, their sound is
-    compressed; where that does not do, some are left out, the second ones of a
-    variant first. The page says so.
-
-    Arguments
-    ---------
-    path : str
-        The HTML file.
-    report : PageContent
-        What it shows.
-
-    Returns
-    -------
-    int
-        Its size in bytes.
+        The result of ``runs.read_curve``.
+    **texts : dict
+        facts (name -> text, in the order to be shown; "System" and "Task" are
+        in the title), yaml (text), notes (list of texts to be read first),
+        examples (list of Example) and no_examples (the reason why there are
+        none).
     """
     environment = Environment(
         loader=FileSystemLoader(os.path.dirname(os.path.abspath(__file__))),
@@ -116,74 +88,120 @@ def write_page(path, report):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = page_tables.number
-    environment.filters["label"] = page_tables.label
-    environment.filters["unit"] = page_tables.unit
-    page = environment.get_template("page.html")
-    parts = _parts(report)
-    parts["compressed"] = False
-    shown = _choose(report, page, parts)
-    if len(shown) < len(report.examples):
-        parts["compressed"] = True
-        shown = _choose(report, page, parts)
-    left_out = [e for e in report.examples if id(e) not in shown]
-    text = page.render(
-        parts, examples=list(shown.values()), left_out=left_out
-    ).encode("utf-8")
-    with open(f"{path}.partial", "wb") as file:
-        file.write(text)
-    os.replace(f"{path}.partial", path)
-    return len(text)
-
-
-def _parts(report):
-    """What the template shows, but for the examples."""
+    environment.filters.update(number=number, label=label, unit=unit)
+    table = _rows_of(summary)
     groups = [
         (row["variant"], row["setting"])
-        for row in page_tables.rows_of(report.summary)["rows"]
+        for row in table["rows"]
         if not row["is_mean"]
     ]
-    strata = []
-    if len(report.strata):
-        for name, rows in report.strata.groupby("stratum", sort=False):
-            strata.append((name, page_tables.rows_of(rows), plots.strata(rows)))
-    return {
-        "report": report,
-        "table": page_tables.rows_of(report.summary),
-        "distribution": plots.distribution(report.scores, groups),
-        "scatter": plots.improvement_against_input(report.scores),
-        "curves": plots.learning_curves(report.curve),
-        "strata": strata,
-        "max_strata": plots.MAX_STRATA,
-        "kept": KEPT,
-        "max_megabytes": MAX_BYTES // 1_000_000,
-        "legend": media.legend(),
-        "range_db": media.RANGE_DB,
-    }
+    tables = [
+        (name, _rows_of(rows), plots.strata(rows))
+        for name, rows in strata.groupby("stratum", sort=False)
+    ]
+    texts["examples"] = [media.prepare(e) for e in texts["examples"]]
+    text = environment.get_template("page.html").render(
+        **texts,
+        table=table,
+        distribution=plots.distribution(scores, groups),
+        scatter=plots.improvement_against_input(scores),
+        curves=plots.learning_curves(curve),
+        strata=tables,
+        max_strata=plots.MAX_STRATA,
+        caveats=CAVEATS,
+        kept=KEPT,
+        legend=media.legend(),
+        range_db=media.RANGE_DB,
+    )
+    folder, name = os.path.split(path)
+    write_texts({name: text}, folder)
 
 
-def _choose(report, page, parts):
-    """The examples that fit, prepared for the template, by their identity."""
-    seen, first, second = set(), [], []
-    for example in report.examples:
-        group = (example.variant, example.setting)
-        (second if group in seen else first).append(example)
-        seen.add(group)
+def _rows_of(frame):
+    """A summary or stratum for the template: metrics, SI-SDRi first, and rows.
 
-    def size(examples):
-        """Bytes of the page with these examples."""
-        text = page.render(parts, examples=examples, left_out=report.examples)
-        return len(text.encode("utf-8"))
-
-    empty = size([])
-    free = MAX_BYTES - empty
-    chosen = {}
-    for example in first + second:
-        prepared = media.prepare(
-            example, report.sample_rate, parts["compressed"]
+    Each row has its cells by score, those of the mixture among them.
+    """
+    names = score_names(frame)
+    metrics = [name for name in names if not name.endswith("_mix")]
+    metrics.sort(key=lambda name: name != "si_sdri")
+    scales = {name: _scale(frame, name) for name in metrics}
+    rows = []
+    for row in frame.to_dict("records"):
+        name = str(row.get("variant", row.get("value")))
+        rows.append(
+            {
+                "name": name,
+                "variant": row.get("variant"),
+                "setting": row.get("setting", ""),
+                "is_mean": "variant" in row and name.endswith(" mean"),
+                "n": row["n"],
+                "mixtures": row["mixtures"],
+                "few": row.get("few", False),
+                "cells": {n: _cell(row, n, scales.get(n)) for n in names},
+            }
         )
-        needed = size([prepared]) - empty
-        if needed <= free:
-            free -= needed
-            chosen[id(example)] = prepared
-    return {id(e): chosen[id(e)] for e in report.examples if id(e) in chosen}
+    return {"metrics": metrics, "rows": rows}
+
+
+def _cell(row, name, scale):
+    """One score of one row; None for what is not known."""
+    cell = {"places": {}}
+    for key in ("failures", "mean", "median", "std", "ci_low", "ci_high"):
+        value = row[f"{name}_{key}"]
+        cell[key] = float(value) if np.isfinite(value) else None
+    if scale is not None:
+        low, high = scale
+        known = {key: cell[key] for key in ("mean", "ci_low", "ci_high")}
+        known["start"] = row.get(f"{name}_mix_mean", 0.0)
+        cell["places"] = {
+            key: round(4 + 88 * (value - low) / (high - low), 1)
+            for key, value in known.items()
+            if value is not None and np.isfinite(value)
+        }
+    return cell
+
+
+def _scale(frame, name):
+    """Range of a score over the rows, for the small scale in each cell."""
+    keys = ("mean", "ci_low", "ci_high", "mix_mean")
+    columns = [f"{name}_{key}" for key in keys if f"{name}_{key}" in frame]
+    values = frame[columns].to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    if f"{name}_mix_mean" not in frame:
+        values = np.append(values, 0.0)  # an improvement starts at 0
+    if not len(values):
+        return None
+    return values.min(), max(values.max(), values.min() + 1e-6)
+
+
+def number(value, name=""):
+    """Formats a score, with two or three digits and a real minus sign.
+
+    Example
+    -------
+    >>> number(-1.234, "si_sdr"), number(0.8126, "stoi"), number(-0.001)
+    ('−1.23', '0.813', '0.00')
+    """
+    digits = 3 if "stoi" in name else 2
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+
+
+def unit(name):
+    """Names the unit of a score; empty where it has none or is unknown."""
+    return SCORES.get(name, ("", ""))[1]
+
+
+def label(name):
+    """Names a column of scores, which a source may follow, for readers.
+
+    Example
+    -------
+    >>> label("si_sdri s1"), label("pesq_mix"), label("my_score")
+    ('SI-SDRi s1', 'PESQ of the mixture', 'my score')
+    """
+    first, _, rest = name.partition(" ")
+    score = first.removesuffix("_mix")
+    known = SCORES.get(score, (score.replace("_", " "), ""))[0]
+    of_mixture = " of the mixture" * first.endswith("_mix")
+    return f"{known}{of_mixture} {rest}".strip()

@@ -1,184 +1,191 @@
-#!/usr/bin/env python3
-"""Reports of a test, and comparisons of several.
+"""The command report.py, and the report of a run.
 
-train.py writes the report of its test stage. To write the tables of a run
-again, with other strata or for a paper:
-> python report.py tables RUN --strata decay scene_class --latex
-
-To compare runs that were tested on the same mixtures, each with the first:
-> python report.py compare RUN_A RUN_B --output comparison.csv
-
-A RUN is the output folder of a training.
+Comparing runs needs neither PyTorch nor the plots, which load when a page is
+written.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import argparse
+import contextlib
 import os
 import sys
 
+from summary import score_names, summarise
+
 from reporting.compare import compare, readable
-from reporting.runs import read_scores, task_of, variants_of_test
-from reporting.strata import CAVEATS, stratify
-from summary import LABELS, cells, score_names, summarise, to_markdown
+from reporting.runs import read_curve, read_scores, task_of, variants_of_test
+from reporting.strata import stratify
+from reporting.tables import cells, texts_of, to_csv, to_markdown, write_texts
+
+WRITTEN = (
+    "test_summary.md",
+    "test_summary.tex",
+    "test_strata.csv",
+    "test_strata.md",
+    "report.html",
+)
 
 
-def write_tables(tables, output_folder):
-    """Writes texts into files, each complete or absent.
+def make_tables(run, strata, save_folder, latex):
+    """Makes all tables of a test.
 
-    Arguments
-    ---------
-    tables : dict
-        File name -> text.
-    output_folder : str
-        Where to write.
-    """
-    for name, text in tables.items():
-        path = os.path.join(output_folder, name)
-        with open(f"{path}.partial", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(f"{path}.partial", path)
-
-
-def to_csv(table):
-    """A table as text with comma-separated values.
+    Raises ValueError where there are no scores or a stratum is unknown.
 
     Arguments
     ---------
-    table : pd.DataFrame
-        Any.
-
-    Returns
-    -------
-    str
-        Numbers with six decimals (a p with four digits, however small), empty
-        where there are none.
-    """
-    if "p_value" in table:
-        p_value = table["p_value"].map("{:.4g}".format, na_action="ignore")
-        table = table.assign(p_value=p_value)
-    return table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-
-
-def summary_markdown(summary):
-    """The summary as two Markdown tables.
-
-    Arguments
-    ---------
-    summary : pd.DataFrame
-        What ``tables.summarise`` returns.
-
-    Returns
-    -------
-    str
-        Means with intervals and failures; medians and standard deviations.
-    """
-    return (
-        to_markdown(cells(summary, "mean"))
-        + "\nMean [95 % confidence interval]; n counts rows.\n\n"
-        + to_markdown(cells(summary, "median"))
-        + "\nMedian (standard deviation).\n"
-    )
-
-
-def strata_markdown(strata):
-    """The strata as a Markdown table each.
-
-    Arguments
-    ---------
-    strata : pd.DataFrame
-        What ``strata.stratify`` returns.
-
-    Returns
-    -------
-    str
-        With headings, caveats and marks where n is below 10.
-    """
-    if strata.empty:
-        return "There is no mixture that counts in a mean.\n"
-    parts = []
-    for name, table in strata.groupby("stratum", sort=False):
-        text = to_markdown(cells(table.drop(columns="stratum"), "mean"))
-        parts.append(f"## By {name}\n\n{text}")
-        if name in CAVEATS:
-            parts.append(f"{CAVEATS[name]}\n")
-    parts.append("Means over rows [95 % confidence interval]; few: n < 10.\n")
-    return "\n".join(parts)
-
-
-def summary_latex(summary):
-    """The summary as a LaTeX table, for the package booktabs.
-
-    Arguments
-    ---------
-    summary : pd.DataFrame
-        What ``tables.summarise`` returns.
-
-    Returns
-    -------
-    str
-        The tabular, without the scores of the mixtures.
-    """
-    text = cells(summary, "mean")
-    text = text[[column for column in text if not column.endswith(" mix")]]
-    return text.to_latex(index=False, escape=True)
-
-
-def make_tables(scores, variants, task, strata, save_folder, latex):
-    """All tables of a test.
-
-    Raises ValueError where a stratum is unknown, see ``strata.stratify``.
-
-    Arguments
-    ---------
-    scores : pd.DataFrame
-        One row per (mixture, variant, source).
-    variants : list of str
-        The variants that were to be tested.
-    task : str
-        ES, EB or SB.
+    run : str
+        Output folder of a training or a test.
     strata : list of str
-        What to stratify by.
+        Columns to stratify by; None for those of a report.
     save_folder : str
-        Folder of the manifests.
+        Folder of the manifests; None for the one in the run.
     latex : bool
         Whether to make a LaTeX table too.
 
     Returns
     -------
-    summary : pd.DataFrame
-        See ``tables.summarise``.
-    by_strata : pd.DataFrame
-        See ``strata.stratify``.
+    scores, summary, by_strata : pd.DataFrame
+        See ``runs.read_scores``, ``summary.summarise``, ``strata.stratify``.
     texts : dict
-        File name -> text.
+        File name -> text, see ``tables.texts_of``.
     """
-    # A sum depends on its order in the last digit, and the digits shown may too.
-    scores = scores.sort_values(list(LABELS), ignore_index=True)
-    summary = summarise(scores, variants, task)
-    texts = {"test_summary.csv": to_csv(summary)}
-    if latex:
-        texts["test_summary.tex"] = summary_latex(summary)
+    scores = read_scores(run)
+    task = task_of(scores)
+    save_folder = save_folder or os.path.join(run, "save")
+    summary = summarise(scores, variants_of_test(run, scores), task)
     by_strata = stratify(scores, strata, task, save_folder)
-    if strata:
-        texts["test_strata.csv"] = to_csv(by_strata)
-        texts["test_strata.md"] = strata_markdown(by_strata)
-    texts["test_summary.md"] = summary_markdown(summary)
-    return summary, by_strata, texts
+    shown = None if strata == [] else by_strata
+    return scores, summary, by_strata, texts_of(summary, shown, latex)
+
+
+def clear_report(run):
+    """Removes the report of an earlier test, but for its scores.
+
+    Arguments
+    ---------
+    run : str
+        Output folder of the run.
+    """
+    for name in WRITTEN:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(run, name))
+
+
+def write_report(
+    run, strata=None, latex=False, save_folder=None, data_folder=None
+):
+    """Writes the tables and the page of a test into its folder.
+
+    Where test_summary.md stands, all is complete: it comes last. Where the
+    model or the corpus is gone, the page has no examples and says so.
+
+    Arguments
+    ---------
+    run : str
+        Output folder of a training or a test.
+    strata, save_folder, latex
+        See ``make_tables``.
+    data_folder : str or list of str
+        The corpus; None for the one in the run's YAML.
+
+    Returns
+    -------
+    table : str
+        The summary in Markdown.
+    notes : list of str
+        Warnings for the reader of the figures.
+    """
+    from reporting.examples import corpus_of, load_tested, make_examples
+    from reporting.facts import read_yaml, run_facts
+    from reporting.page import write_page
+
+    scores, summary, by_strata, texts = make_tables(
+        run, strata, save_folder, latex
+    )
+    yaml, settings = read_yaml(run)
+    save_folder = save_folder or os.path.join(run, "save")
+    notes = notes_on(scores, summary)
+    trained, examples, reason = None, [], "no mixture has an SI-SDRi"
+    try:
+        trained = load_tested(run, save_folder, settings)
+        data_folder = data_folder or corpus_of(run, settings)
+        examples = make_examples(scores, save_folder, data_folder, trained)
+    except (ValueError, OSError) as error:
+        reason = str(error)
+        notes.append(f"the page has no examples to hear: {reason}")
+    curve = read_curve(os.path.join(run, "train_log.txt"))
+    last = {"test_summary.md": texts.pop("test_summary.md")}
+    clear_report(run)
+    write_texts(texts, run)
+    write_page(
+        os.path.join(run, "report.html"),
+        summary,
+        scores,
+        by_strata,
+        curve,
+        facts=run_facts(run, task_of(scores), settings, curve, trained),
+        yaml=yaml,
+        notes=notes,
+        examples=examples,
+        no_examples=reason,
+    )
+    write_texts(last, run)
+    return to_markdown(cells(summary, "mean")), notes
+
+
+def notes_on(scores, summary):
+    """Lists what a reader has to know before the figures.
+
+    Arguments
+    ---------
+    scores : pd.DataFrame
+        test_scores.csv.
+    summary : pd.DataFrame
+        The result of ``summary.summarise``.
+
+    Returns
+    -------
+    list of str
+        Failed scores, and variants that no mixture has.
+    """
+    notes = []
+    for name in score_names(scores):
+        failures = int(scores[name].isna().sum())
+        if failures and name != "si_sdri":
+            notes.append(
+                f"{failures} of {len(scores)} rows have no {name}: they are "
+                "counted as failures and are no part of its mean; log.txt "
+                "names them"
+            )
+    empty = summary.loc[summary["n"] == 0, "variant"]
+    if len(empty):
+        notes.append(f"no test mixture has the variant {', '.join(empty)}")
+    return notes
+
+
+def _page_command(arguments):
+    table, notes = write_report(
+        arguments.run,
+        arguments.strata,
+        arguments.latex,
+        arguments.save_folder,
+        arguments.data_folder,
+    )
+    print(table)
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def _tables_command(arguments):
-    scores = read_scores(arguments.run)
-    _, _, texts = make_tables(
-        scores,
-        variants_of_test(arguments.run, scores),
-        task_of(scores),
+    *_, texts = make_tables(
+        arguments.run,
         arguments.strata,
-        arguments.save_folder or os.path.join(arguments.run, "save"),
+        arguments.save_folder,
         arguments.latex,
     )
-    write_tables(texts, arguments.output_folder or arguments.run)
+    write_texts(texts, arguments.output_folder or arguments.run)
     print(texts["test_summary.md"])
     print(texts.get("test_strata.md", ""))
 
@@ -200,33 +207,39 @@ def _compare_command(arguments):
     table = compare(scores)
     if arguments.output:
         folder, name = os.path.split(os.path.abspath(arguments.output))
-        write_tables({name: to_csv(table)}, folder)
+        write_texts({name: to_csv(table)}, folder)
     print(f"Differences to {runs[0]} [95 % confidence interval]\n")
     print(to_markdown(readable(table)))
 
 
-def main(arguments=None):
+def main(arguments=None, description=None):
     """Runs a command.
 
     Arguments
     ---------
     arguments : list of str, optional
         Default: those of the command line.
+    description : str, optional
+        The first line of the help.
 
     Returns
     -------
     exit_code : int
         0, or 1 with a message where there is no answer.
     """
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=description)
     commands = parser.add_subparsers(required=True)
+    page = commands.add_parser("page", help="tables and report.html of a run")
+    page.add_argument("--data_folder", nargs="+", help="where the corpus moved")
+    page.set_defaults(function=_page_command)
     tables = commands.add_parser("tables", help="tables of a run")
-    tables.add_argument("run", help="output folder of a training")
-    tables.add_argument("--strata", nargs="*", default=[])
-    tables.add_argument("--save_folder", help="of the manifests: RUN/save")
     tables.add_argument("--output_folder", help="where to write: RUN")
-    tables.add_argument("--latex", action="store_true")
     tables.set_defaults(function=_tables_command)
+    for command, strata in ((page, None), (tables, [])):
+        command.add_argument("run", help="output folder of a training")
+        command.add_argument("--strata", nargs="*", default=strata)
+        command.add_argument("--save_folder", help="of the manifests: RUN/save")
+        command.add_argument("--latex", action="store_true")
     comparison = commands.add_parser("compare", help="runs with the first")
     comparison.add_argument("runs", nargs="+", help="output folders")
     comparison.add_argument("--output", help="a CSV file")
@@ -238,7 +251,3 @@ def main(arguments=None):
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Reads what a run left behind: its scores, its training log.
+"""Reads the scores and the training log in the folder of a run.
 
 Authors
  * The PolSESS recipe team 2026
@@ -7,17 +7,27 @@ Authors
 import os
 
 import pandas as pd
-from variants import SETTINGS, TASKS, VARIANTS, source_names
+import summary
 from summary import LABELS, score_names
+from variants import SETTINGS, TASKS, VARIANTS, source_names
 
 FIRST_COLUMNS = [*LABELS, "si_sdr", "si_sdr_mix", "si_sdri"]
+# Key of train_log.txt -> column of the learning curve
+LOGGED = {
+    "epoch": "epoch",
+    "lr": "lr",
+    "train loss": "train_loss",
+    "valid SI-SDRi": "si_sdri",
+    "valid ci_low": "ci_low",
+    "valid ci_high": "ci_high",
+}
 
 
 def read_scores(run):
-    """The scores of a run, checked.
+    """Reads and checks the scores of a run.
 
-    Raises ValueError where there are none, or where the file is not what this
-    version writes.
+    Raises ValueError where there are none, or where the file is not one that
+    this version writes.
 
     Arguments
     ---------
@@ -35,12 +45,9 @@ def read_scores(run):
             f"{path} is missing; test the run first (train.py ... --test_only)"
         )
     try:
-        # An ID may well be NA, or 007.
-        scores = pd.read_csv(
-            path, dtype={"ID": str}, keep_default_na=False, na_values=[""]
-        )
+        scores = summary.read_scores(path)
         problem = _problem(scores)
-    except ValueError as error:  # of pandas: no CSV, or no text at all
+    except ValueError as error:  # pandas found no CSV, or no text at all
         problem = str(error)
     if problem:
         raise ValueError(
@@ -51,7 +58,7 @@ def read_scores(run):
 
 
 def _problem(scores):
-    """What is wrong with scores; empty if nothing is."""
+    """Names the first defect of scores; empty where there is none."""
     found = list(scores)
     if found[: len(FIRST_COLUMNS)] != FIRST_COLUMNS:
         return (
@@ -61,7 +68,7 @@ def _problem(scores):
     if scores.empty:
         return "expected a row for each mixture, found none"
     for name in score_names(scores):
-        pair = name.removesuffix("_mix") if name.endswith("_mix") else name
+        pair = name.removesuffix("_mix")
         if name != "si_sdri" and not {pair, f"{pair}_mix"} <= set(found):
             return f"expected {pair} and {pair}_mix, found only one of them"
         if not pd.api.types.is_numeric_dtype(scores[name]):
@@ -86,7 +93,7 @@ def _problem(scores):
 
 
 def variants_of_test(run, scores):
-    """The variants that were to be tested, also those without a mixture.
+    """Lists the tested variants, also those that no mixture has.
 
     Arguments
     ---------
@@ -98,17 +105,17 @@ def variants_of_test(run, scores):
     Returns
     -------
     list of str
-        Those of the scores, and of test_summary.csv where there is one.
+        The variants of the scores, and of test_summary.csv where it exists.
     """
     variants = set(scores["variant"])
     path = os.path.join(run, "test_summary.csv")
     if os.path.isfile(path):
-        variants |= set(pd.read_csv(path)["variant"]) & set(VARIANTS)
+        variants |= set(pd.read_csv(path)["variant"])
     return [variant for variant in VARIANTS if variant in variants]
 
 
 def task_of(scores):
-    """The task of which scores are, as its sources tell.
+    """Tells the task from the sources of the scores.
 
     Arguments
     ---------
@@ -126,14 +133,15 @@ def task_of(scores):
     'SB'
     """
     sources = set(scores["source"])
-    for task in TASKS:
-        if set(source_names(task)) == sources:
-            return task
-    return None
+    tasks = (task for task in TASKS if set(source_names(task)) == sources)
+    return next(tasks, None)
 
 
 def read_curve(path):
-    """The epochs of a training log.
+    """Reads the epochs of a log of SpeechBrain's FileTrainLogger.
+
+    Lines that name no epoch, for instance where a full disk cut the log, are
+    passed over.
 
     Arguments
     ---------
@@ -144,30 +152,21 @@ def read_curve(path):
     -------
     pd.DataFrame
         Columns epoch, lr, train_loss (dB), si_sdri, ci_low and ci_high (dB,
-        validation), as far as the log has them; an epoch that was trained
-        again after an interruption counts once. Empty without a log.
+        validation), as far as the log has them. An epoch that was trained again
+        after an interruption counts once. Empty without a log.
     """
-    names = {
-        "epoch": "epoch",
-        "lr": "lr",
-        "train loss": "train_loss",
-        "valid SI-SDRi": "si_sdri",
-        "valid ci_low": "ci_low",
-        "valid ci_high": "ci_high",
-    }
+    if not os.path.isfile(path):
+        return pd.DataFrame()
     rows = []
-    if os.path.isfile(path):
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                text = line.strip().replace(" - ", ", ")
-                pairs = [item.split(": ") for item in text.split(", ")]
-                found = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
-                if "epoch" in found:
-                    rows.append({n: found[n] for n in names if n in found})
-    curve = pd.DataFrame(rows).rename(columns=names)
-    if rows:
-        curve = curve.apply(pd.to_numeric, errors="coerce")
-        curve = curve.dropna(subset="epoch")
-        curve = curve.drop_duplicates("epoch", keep="last")
-        curve = curve.sort_values("epoch", ignore_index=True)
-    return curve
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            items = line.strip().replace(" - ", ", ").split(", ")
+            found = dict(i.split(": ") for i in items if i.count(": ") == 1)
+            row = {LOGGED[key]: found[key] for key in LOGGED if key in found}
+            if "epoch" in row:
+                rows.append(row)
+    if not rows:
+        return pd.DataFrame()
+    curve = pd.DataFrame(rows).apply(pd.to_numeric, errors="coerce")
+    curve = curve.dropna(subset="epoch").drop_duplicates("epoch", keep="last")
+    return curve.sort_values("epoch", ignore_index=True)

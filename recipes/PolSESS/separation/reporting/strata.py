@@ -9,10 +9,12 @@ import re
 
 import numpy as np
 import pandas as pd
+from summary import describe, score_names
 from variants import VARIANTS, counts_in_means
-from scoring import find_metrics, score_columns
-from summary import FEW, LABELS, describe, score_names
 
+# Of a report, as far as the corpus has them
+DEFAULT = ("ssr_db", "scene_class", "event_class", "si_sdr_mix")
+FEW = 10  # rows; a stratum with fewer is marked
 BIN_DB = 5  # width of the bins of SI-SDR
 MOST_VALUES = 12  # a number with more different values is cut into quarters
 NONE = "(none)"
@@ -29,19 +31,20 @@ CAVEATS["eventClass"] = CAVEATS["event_class"]
 
 
 def stratify(scores, names, task, save_folder):
-    """Means of the scores within strata of the test mixtures.
+    """Averages the scores within strata of the test mixtures.
 
-    Raises ValueError when a name is no column of the scores, the manifests or
-    the metadata, or when a manifest is missing or lacks a mixture.
+    Raises ValueError when a name is not a column of the scores, the manifests
+    or the metadata, or when a manifest is missing or lacks a mixture.
 
     Arguments
     ---------
     scores : pd.DataFrame
         test_scores.csv.
     names : list of str
-        What to stratify by; see ``strata_of``.
+        Columns, see ``strata_of``. None for those of DEFAULT for which a
+        mixture has a value.
     task : str
-        ES, EB or SB; C is no part of the means of ES and EB.
+        ES, EB or SB; C is not part of the means of ES and EB.
     save_folder : str
         Folder of the manifests.
 
@@ -49,14 +52,16 @@ def stratify(scores, names, task, save_folder):
     -------
     pd.DataFrame
         Columns stratum (its name), value, n, mixtures, few (less than 10
-        rows), and those of ``tables.describe``, means over rows; the intervals
+        rows), and those of ``summary.describe``, means over rows; the intervals
         take indoor and outdoor mixtures of a stratum as one sample.
     """
     scores = scores.loc[[counts_in_means(v, task) for v in scores["variant"]]]
     columns = score_names(scores)
     table = []
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(DEFAULT if names is None else names):
         values = strata_of(scores, name, save_folder)
+        if names is None and (values == NONE).all():
+            continue
         for value, rows in scores.groupby(values, observed=True):
             row = {"stratum": name, "value": value}
             # It is chance how many of a stratum's mixtures are indoors.
@@ -69,7 +74,7 @@ def stratify(scores, names, task, save_folder):
 
 
 def strata_of(scores, name, save_folder):
-    """The stratum of each row of the scores.
+    """Finds the stratum of each row of the scores.
 
     Arguments
     ---------
@@ -99,42 +104,58 @@ def strata_of(scores, name, save_folder):
         values = scores[name]
     else:
         values = scores["ID"].map(_column(scores, name, save_folder))
-    values = values.astype(object).where(values.notna(), "")
-    filled = values[values != ""]
-    if name in NAMES or not all(NUMBER.fullmatch(str(v)) for v in filled):
-        labels, order = filled.astype(str), filled.astype(str)
-        if name == "variant":
-            order = labels.map(VARIANTS.index)
+    filled = values[values.notna() & (values.astype(str) != "")]
+    is_number = filled.map(lambda v: bool(NUMBER.fullmatch(str(v))))
+    if name in NAMES or not is_number.all():
+        labels = filled.astype(str)
+        order = VARIANTS if name == "variant" else sorted(set(labels))
     else:
         labels, order = _bins(filled.astype(float), name)
-    ordered = [*labels[order.sort_values(kind="stable").index].unique(), NONE]
-    categories = pd.CategoricalDtype(dict.fromkeys(ordered), ordered=True)
+    categories = list(dict.fromkeys([*order, NONE]))
     labels = labels.reindex(values.index, fill_value=NONE)
-    return labels.astype(categories).rename("value")
+    dtype = pd.CategoricalDtype(categories, ordered=True)
+    return labels.astype(dtype).rename("value")
 
 
 def _bins(numbers, name):
-    """A label for each number, and by what the labels are ordered."""
-    if name.startswith("si_sdr"):
-        low = np.floor(numbers / BIN_DB) * BIN_DB + 0.0  # not -0
-        return low.map(lambda x: f"{x:g} to {x + BIN_DB:g} dB"), low
-    if numbers.nunique() <= MOST_VALUES:
-        return numbers.map(lambda x: f"{x + 0.0:.12g}"), numbers
-    edges = np.unique(np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1])) + 0.0
-    for digits in (4, 12):
-        texts = [f"{edge:.{digits}g}" for edge in edges]
-        if len(set(texts)) == len(edges):
-            break
-    labels = [f"{low} to {high}" for low, high in zip(texts, texts[1:])]
-    quarter = np.searchsorted(edges[1:-1], numbers, side="right")
-    quarter = pd.Series(quarter, numbers.index)
-    return quarter.map(dict(enumerate(labels))), quarter
+    """Labels numbers by their bins; returns the labels in their order too."""
+    if name.startswith("si_sdr") and len(numbers):
+        low = BIN_DB * np.floor(numbers.min() / BIN_DB)
+        edges = np.arange(low, numbers.max() + 2 * BIN_DB, BIN_DB) + 0.0
+        order = [f"{x:g} to {x + BIN_DB:g} dB" for x in edges[:-1]]
+    elif numbers.nunique() <= MOST_VALUES:
+        labels = numbers.map(lambda x: f"{x + 0.0:.12g}")
+        return labels, labels[numbers.sort_values().index].unique()
+    else:
+        edges = np.unique(np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1])) + 0.0
+        for digits in (4, 12):
+            texts = [f"{edge:.{digits}g}" for edge in edges]
+            if len(set(texts)) == len(edges):
+                break
+        order = [f"{low} to {high}" for low, high in zip(texts, texts[1:])]
+        edges[-1] = np.inf  # the last bin includes its upper bound
+    bins = pd.cut(numbers, edges, right=False, labels=order)
+    return bins.astype(str), order
 
 
 def _column(scores, name, save_folder):
     """Mixture ID -> value of a column of the manifests or the metadata."""
-    variants = scores["variant"].unique()
-    table = _table_with(name, variants, list(scores), save_folder)
+    table = pd.concat(
+        _read(save_folder, f"test_{variant}.csv")
+        for variant in VARIANTS
+        if variant in set(scores["variant"])
+    )
+    known = [*scores, *table]
+    if name not in table:
+        table = _read(save_folder, "test_metadata.csv")
+        known += list(table)
+    if name not in table:
+        known = [c for c in known if c != "ID" and not c.endswith("_wav")]
+        raise ValueError(
+            f"strata: {name!r} is not a column of the scores, the manifests or "
+            f"the metadata; choose from {', '.join(dict.fromkeys(known))}"
+        )
+    table = table.drop_duplicates("ID").set_index("ID")
     missing = sorted(set(scores["ID"]) - set(table.index))
     if missing:
         raise ValueError(
@@ -145,51 +166,11 @@ def _column(scores, name, save_folder):
     return table[name]
 
 
-def _table_with(name, variants, score_columns, save_folder):
-    """The test manifests or else the metadata, whichever has the column."""
-    manifest = pd.concat(
-        _read(save_folder, f"test_{variant}.csv")
-        for variant in VARIANTS
-        if variant in variants
-    )
-    manifest = manifest.drop_duplicates("ID").set_index("ID")
-    if name in manifest:
-        return manifest
-    metadata = _read(save_folder, "test_metadata.csv")
-    metadata = metadata.drop_duplicates("ID").set_index("ID")
-    if name in metadata:
-        return metadata
-    known = [c for c in score_columns if c != "ID"]
-    known += [c for c in [*manifest, *metadata] if not c.endswith("_wav")]
-    raise ValueError(
-        f"strata: {name!r} is no column of the scores, the manifests or the "
-        f"metadata; choose from {', '.join(dict.fromkeys(known))}"
-    )
-
-
 def _read(save_folder, name):
     path = os.path.join(save_folder, name)
     if not os.path.isfile(path):
         raise ValueError(
-            f"strata: {path} is missing; prepare the corpus again (run without "
-            "--skip_prep), or do without strata (--strata='[]' of train.py)"
+            f"strata: {path} is missing; prepare the corpus again (train.py "
+            "without --skip_prep), or do without strata (--strata with no name)"
         )
     return pd.read_csv(path, dtype=str, keep_default_na=False)
-
-
-def check_strata(hparams):
-    """Refuses strata that a test could not report, before anything is trained.
-
-    Raises ValueError, see ``stratify``.
-
-    Arguments
-    ---------
-    hparams : dict
-        The loaded YAML, after the preparation of the test split.
-    """
-    columns = [*LABELS, *score_columns(find_metrics(hparams["metrics"]))]
-    for name in hparams["strata"]:
-        if name not in columns:
-            _table_with(
-                name, hparams["test_variants"], columns, hparams["save_folder"]
-            )

@@ -1,0 +1,1 @@
+"""Separates live audio with a causal Conv-TasNet."""

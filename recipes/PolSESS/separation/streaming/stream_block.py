@@ -1,9 +1,9 @@
 """A causal temporal block of Conv-TasNet for a stream, a few frames at a time.
 
-It computes what ``temporal_block.plain_block`` does. With few frames at a time,
-most of the time goes to calling functions and to reading weights. Signals are
-therefore [frame, channel] here: normalisation is one function then, and the
-products are faster.
+It computes x + W2 n(p(D n(p(W1 x)))) as SpeechBrain's TemporalBlock does: W are
+pointwise convolutions, D is depthwise, p is PReLU and n is cLN. With few frames at a
+time, function calls and reading weights dominate. Signals are therefore
+[frame, channel]: cLN is one function then, and the matmuls are faster.
 
 Authors
  * The PolSESS recipe team 2026
@@ -11,43 +11,68 @@ Authors
 
 import torch
 import torch.nn.functional as F
-from fast.block_functions import EPS
-from fast.convtasnet import block_parameters
-from fast.temporal_block import past_frames
 
-ROOM = 32  # frames, at least, before the past of a block is moved
+from speechbrain.lobes.models.conv_tasnet import EPS
+
+ROOM = 32  # frames, at least, before the kept frames are moved
 
 
-class Past:
-    """The last frames of a signal, before which there is silence.
+def past_frames(n_taps, dilation):
+    """Number of past frames that a causal block needs.
+
+    SpeechBrain pads its causal convolution twice, on the left and then on both
+    sides, and cuts it: its last tap is half its length in the past.
+
+    Arguments
+    ---------
+    n_taps : int
+        Length of the depthwise convolution.
+    dilation : int
+        Frames between its taps.
+
+    Returns
+    -------
+    int
+        At least zero.
+
+    Example
+    -------
+    >>> past_frames(3, dilation=4)
+    12
+    """
+    reach = (n_taps - 1) * dilation
+    return reach + reach // 2
+
+
+class FrameHistory:
+    """The last frames of a signal; before its start they are zero.
 
     Arguments
     ---------
     channels : int
-        Of the signal.
+        Channels of the signal.
     frames : int
-        How many are kept.
+        Number of frames that are kept.
     device : torch.device
-        Of the signal.
+        Device of the signal.
 
     Example
     -------
-    >>> past = Past(channels=1, frames=2, device="cpu")
-    >>> past.extend(torch.tensor([[1.0], [2.0], [3.0]])).flatten()
+    >>> history = FrameHistory(channels=1, frames=2, device="cpu")
+    >>> history.extend(torch.tensor([[1.0], [2.0], [3.0]])).flatten()
     tensor([0., 0., 1., 2., 3.])
-    >>> past.extend(torch.tensor([[4.0]])).flatten()
+    >>> history.extend(torch.tensor([[4.0]])).flatten()
     tensor([2., 3., 4.])
     """
 
     def __init__(self, channels, frames, device):
-        # Frames are written one behind the other: what is kept is moved, to the
-        # beginning, when the room is full, and not for each of them.
+        # Frames are appended; the kept ones move to the start when it is full.
         room = max(frames, ROOM)
         self.memory = torch.zeros(frames + room, channels, device=device)
         self.frames = self.end = frames
 
     def extend(self, signal):
-        """Puts the last frames before a signal, and keeps its own last ones.
+        """Prepends the last frames to a signal, and keeps its own last ones.
 
         Arguments
         ---------
@@ -62,7 +87,7 @@ class Past:
         length = len(signal)
         kept = self.memory[self.end - self.frames : self.end]
         if length > len(self.memory) - self.frames:
-            # Longer than the room: no memory for it is kept.
+            # Longer than the room: no memory is kept for it.
             extended = torch.cat((kept, signal))
             self.memory[: self.frames] = extended[length:]
             self.end = self.frames
@@ -76,13 +101,13 @@ class Past:
 
 
 class StreamBlock:
-    """A causal block with cLN, and what it has to remember of a stream.
+    """A causal block with cLN and its state in a stream.
 
     Arguments
     ---------
     layers : torch.nn.ModuleDict
-        Of a temporal block, the recipe's or SpeechBrain's. It is not changed,
-        and what changes in it later need not be followed.
+        Layers of SpeechBrain's TemporalBlock, which stay as they are. Later
+        changes of them need another StreamBlock.
 
     Example
     -------
@@ -99,14 +124,19 @@ class StreamBlock:
     """
 
     def __init__(self, layers):
-        self.dilation, *parameters = block_parameters(layers)
-        w1, a1, g1, b1, d, a2, g2, b2, w2 = parameters
-        self.enter = w1
-        self.leave = w2
-        self.norms = (a1, g1[:, 0], b1[:, 0]), (a2, g2[:, 0], b2[:, 0])
-        self.taps = d.t().contiguous().unbind()
+        inner = layers["DSconv"]
+        depthwise = inner["conv_0"]
+        self.dilation = depthwise.dilation
+        self.enter = layers["conv"].conv.weight.squeeze(-1)
+        self.leave = inner["conv_1"].conv.weight.squeeze(-1)
+        self.norms = (
+            _norm(layers["act"], layers["norm"]),
+            _norm(inner["act"], inner["act_0"]),
+        )
+        # [channel, 1, tap] -> a contiguous [channel] for each tap
+        self.taps = depthwise.conv.weight.squeeze(1).t().contiguous().unbind()
         frames = past_frames(len(self.taps), self.dilation)
-        self.past = Past(len(w1), frames, w1.device)
+        self.past = FrameHistory(len(self.enter), frames, self.enter.device)
 
     def __call__(self, x):
         """Computes the next frames.
@@ -119,18 +149,22 @@ class StreamBlock:
         Returns
         -------
         torch.Tensor
-            Like x.
+            [frame, channel]
         """
-        extended = self.past.extend(
-            _normal(F.linear(x, self.enter), *self.norms[0])
-        )
+        entered = _normalise(F.linear(x, self.enter), *self.norms[0])
+        extended = self.past.extend(entered)
         signal = extended[: len(x)] * self.taps[0]
         for number, tap in enumerate(self.taps[1:], 1):
             start = number * self.dilation
             signal.addcmul_(extended[start : start + len(x)], tap)
-        return x + F.linear(_normal(signal, *self.norms[1]), self.leave)
+        return x + F.linear(_normalise(signal, *self.norms[1]), self.leave)
 
 
-def _normal(signal, slope, gain, offset):
+def _norm(act, norm):
+    """Slope of PReLU, gain and offset of cLN, [channel]."""
+    return act.weight, norm.gamma.flatten(), norm.beta.flatten()
+
+
+def _normalise(signal, slope, gain, offset):
     """PReLU and cLN."""
     return F.layer_norm(F.prelu(signal, slope), gain.shape, gain, offset, EPS)

@@ -1,18 +1,18 @@
-"""Separation of live audio: a causal Conv-TasNet, block by block.
+"""Separates live audio: a causal Conv-TasNet, block by block.
 
-A stream computes what ``Separator`` computes of the whole signal. It keeps,
-instead of the signal, what later samples need of the earlier ones:
+A stream computes what ``Separator`` computes of the whole signal. Between blocks it
+keeps
 
-* samples: those of which the encoder has not made all its frames;
-* for each temporal block, the frames that its convolution looks back to;
+* samples of which the encoder has not made all its frames;
+* for each temporal block, the past frames that its convolution reads;
 * of the decoder's overlap-add, the samples to which later frames will add.
 
-Latency: the encoder makes frame f of the samples f * stride to
-f * stride + kernel - 1, and the decoder adds it to the same ones. The last
-frame of which sample t consists is floor(t / stride), so that t is known once
-sample floor(t / stride) * stride + kernel - 1 is. That is t + kernel - 1 where
-t is a multiple of the stride, and less for others. The mask network adds
-nothing, as it is causal.
+Latency: the encoder makes frame f of samples f * stride to f * stride + kernel - 1,
+and the decoder adds it to the same samples. The last frame that contributes to
+sample t is floor(t / stride), so that t is complete once sample
+floor(t / stride) * stride + kernel - 1 was pushed: kernel - 1 samples later if t is a
+multiple of the stride, and less for others. The mask network is causal and adds no
+latency.
 
 Authors
  * The PolSESS recipe team 2026
@@ -21,30 +21,71 @@ Authors
 import numpy as np
 import torch
 import torch.nn.functional as F
-from fast.block_functions import EPS
-from streaming.causality import check_causal
+
+from speechbrain.lobes.models.conv_tasnet import EPS, ChannelwiseLayerNorm
 from streaming.stream_block import StreamBlock
+
+TRAIN = "train hparams/convtasnet.yaml with --norm_type=cLN --causal=True"
+
+
+def check_causal(separator):
+    """Raises ValueError when a network cannot work on live audio.
+
+    Arguments
+    ---------
+    separator : Separator
+        Its mask network may be the fast or SpeechBrain's own Conv-TasNet.
+    """
+    problem = _problem(separator)
+    if problem:
+        raise ValueError(
+            f"live audio needs a causal Conv-TasNet, but {problem}; {TRAIN}"
+        )
+
+
+def _problem(separator):
+    """Why a network cannot stream; None if it can."""
+    masknet = separator.masknet
+    if not hasattr(masknet, "temporal_conv_net"):
+        return f"the mask network is a {type(masknet).__name__}"
+    for block in masknet.temporal_conv_net.values():
+        inner = block.layers["DSconv"]
+        for norm in (block.layers["norm"], inner["act_0"]):
+            if not isinstance(norm, ChannelwiseLayerNorm):
+                return (
+                    f"it normalises by {type(norm).__name__} and not by cLN, "
+                    "which normalises each frame alone"
+                )
+        if "chomp" not in inner:
+            return "its convolutions read future frames (causal: False)"
+    encoder, decoder = separator.encoder.conv1d, separator.decoder
+    sizes = encoder.kernel_size, encoder.stride
+    if sizes != (decoder.kernel_size, decoder.stride):
+        return "its decoder has another kernel or stride than its encoder"
+    if encoder.weight.dtype != torch.float32:
+        return f"its weights are {encoder.weight.dtype} and not float32"
+    return None
 
 
 class StreamingSeparator:
-    """Separates one live stream; use another instance for each further one.
+    """Separates one live stream; each further stream needs its own instance.
 
     The estimates are those of ``Separator.forward`` on the whole stream,
-    whatever the size of the blocks. Neither weights nor the mode of the network
-    are changed, and no gradient is made.
+    whatever the size of the blocks. The network stays as it is.
 
     Raises ValueError when the network is not causal, see ``check_causal``.
 
     Arguments
     ---------
     separator : Separator
-        With its weights, on the device that shall compute. After changing one
-        of them, call ``reset``.
+        With its weights, on the device that computes. Call ``reset`` after
+        changing weights.
 
     Example
     -------
-    >>> from fast.convtasnet import Decoder, Encoder, MaskNet
     >>> from separator import Separator
+    >>> from speechbrain.lobes.models.conv_tasnet import MaskNet
+    >>> from speechbrain.lobes.models.dual_path import Decoder, Encoder
     >>> _ = torch.manual_seed(0)
     >>> masknet = MaskNet(
     ...     N=8, B=8, H=8, P=3, X=2, R=1, C=2, norm_type="cLN", causal=True
@@ -52,8 +93,8 @@ class StreamingSeparator:
     >>> decoder = Decoder(8, 1, kernel_size=16, stride=8, bias=False)
     >>> separator = Separator(Encoder(16, 8), masknet, decoder)
     >>> stream = StreamingSeparator(separator)
-    >>> stream.latency_samples, stream.latency_ms(8000)
-    (15, 1.875)
+    >>> stream.latency_samples
+    15
     >>> signal = torch.randn(103)
     >>> parts = [stream.push(block) for block in signal.split(30)]
     >>> [len(part) for part in parts]
@@ -72,38 +113,39 @@ class StreamingSeparator:
 
     @property
     def latency_samples(self):
-        """How far the input is ahead of the output at most, in samples.
+        """Largest delay of the output, kernel - 1 samples.
 
-        Estimate t has been returned once sample t + latency_samples has been
-        pushed: kernel - 1, see the module. The length of the blocks in which
-        audio is recorded comes on top.
+        Estimate t is returned once sample t + latency_samples was pushed. The
+        length of the blocks comes on top.
         """
         return self._kernel - 1
 
-    def latency_ms(self, sample_rate):
-        """``latency_samples`` as a time.
+    def run(self, blocks, block_samples):
+        """Separates a whole stream.
 
-        Raises ValueError when the rate is not positive.
+        Raises ValueError as ``push`` and ``flush`` do.
 
         Arguments
         ---------
-        sample_rate : int
-            In Hz.
+        blocks : iterable of torch.Tensor
+            The mixture, [time], in blocks of any length.
+        block_samples : int
+            Longer blocks are pushed in parts of this length.
 
-        Returns
-        -------
-        float
-            In milliseconds.
+        Yields
+        ------
+        torch.Tensor
+            Estimates, [time, source], on the CPU, in all as long as the mixture.
         """
-        if not sample_rate > 0:
-            raise ValueError(
-                f"sample_rate: expected a positive number, found {sample_rate}"
-            )
-        return 1000 * self.latency_samples / sample_rate
+        self.reset()
+        for block in blocks:
+            for part in block.split(block_samples):
+                yield self.push(part).cpu()
+        yield self.flush().cpu()
 
     @torch.no_grad()
     def reset(self):
-        """Forgets the stream: the next sample is the first of another one."""
+        """Starts another stream."""
         encoder = self.separator.encoder.conv1d
         masknet = self.separator.masknet
         device = encoder.weight.device
@@ -120,10 +162,10 @@ class StreamingSeparator:
 
     @torch.no_grad()
     def push(self, samples):
-        """Takes samples, and returns all estimates that are known by now.
+        """Takes samples, and returns all estimates that are complete.
 
         Raises ValueError when the samples are not a signal of finite floats;
-        the stream then stays as it was.
+        the stream can go on with other samples.
 
         Arguments
         ---------
@@ -133,8 +175,8 @@ class StreamingSeparator:
         Returns
         -------
         torch.Tensor
-            The estimates that follow those returned before, [time, source],
-            maybe none, float32, on the device of the network.
+            The next estimates, [time, source], float32, on the device of the
+            network; empty if none is complete.
         """
         samples = self._checked(samples)
         self._n_pushed += len(samples)
@@ -154,7 +196,7 @@ class StreamingSeparator:
 
     @torch.no_grad()
     def flush(self):
-        """Ends the stream, and returns what it still owes; another may begin.
+        """Ends the stream and returns the remaining estimates.
 
         Raises ValueError when the stream was shorter than the encoder's kernel,
         as ``Separator.forward`` does.
@@ -162,9 +204,8 @@ class StreamingSeparator:
         Returns
         -------
         torch.Tensor
-            [time, source]. With it, as many estimates as samples have been
-            returned. Those behind the last whole frame, fewer than a stride,
-            are zero.
+            [time, source]. In all, as many estimates as samples are returned.
+            After the last whole frame, fewer than a stride, they are zero.
         """
         tail, n_pushed = self._tail, self._n_pushed
         rest = n_pushed - self._n_returned
@@ -201,7 +242,7 @@ class StreamingSeparator:
         return samples
 
     def _decoded(self, samples):
-        """Overlap-add of the frames of some samples, [source, time]."""
+        """Overlap-adds the frames of some samples, [source, time]."""
         masknet, decoder = self.separator.masknet, self.separator.decoder
         with torch.autocast(samples.device.type, enabled=False):
             features = self.separator.encoder(samples[None])[0]
@@ -224,7 +265,7 @@ class StreamingSeparator:
         return decoded[:, 0]
 
     def _output(self, decoded):
-        """What is returned of [source, time]."""
+        """[source, time] -> [time, source], with the bias of the decoder."""
         if self.separator.decoder.bias is not None:
             decoded = decoded + self.separator.decoder.bias
         return decoded.t().contiguous()

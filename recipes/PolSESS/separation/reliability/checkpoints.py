@@ -1,0 +1,142 @@
+"""Finding and loading checkpoints.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+
+from reliability.checksums import CHECKSUMS, find_problem
+from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
+
+NETWORK = ("encoder", "masknet", "decoder")
+
+
+def check_checkpoint(checkpointer, init_from, max_key="si_sdri"):
+    """Refuses to test a model that was neither trained nor loaded.
+
+    Raises ValueError when there is no checkpoint of a whole epoch: SpeechBrain
+    would test random weights without a word.
+
+    Arguments
+    ---------
+    checkpointer : speechbrain.utils.checkpoints.Checkpointer
+        None for a model that its YAML loads.
+    init_from : str
+        Path of loaded weights; None or empty without.
+    max_key : str
+        Key of the meta by which the best checkpoint is found.
+    """
+    if init_from:
+        return
+    if checkpointer is None:
+        raise ValueError(
+            "init_from: expected a trained model to test, found none; give "
+            "--init_from=/output/folder/of/a/run"
+        )
+    if checkpointer.find_checkpoint(max_key=max_key) is None:
+        raise ValueError(
+            f"{checkpointer.checkpoints_dir}: expected a checkpoint to test, "
+            "found none; train first, or name the run with --output_folder, or "
+            "load weights with --init_from"
+        )
+
+
+def checkpoint_folder(path):
+    """Finds the checkpoint that a path names.
+
+    Raises ValueError when there is none.
+
+    Arguments
+    ---------
+    path : Path
+        A checkpoint, or the output folder or save folder of a run. Of a run,
+        the checkpoint with the best validation SI-SDRi is taken.
+
+    Returns
+    -------
+    Path
+        Folder with the weights of encoder, masknet and decoder.
+    """
+    if (path / "encoder.ckpt").is_file():
+        return path
+    for folder in (path, path / "save"):
+        if folder.is_dir():
+            best = Checkpointer(folder).find_checkpoint(max_key="si_sdri")
+            if best is not None:
+                return best.path
+    raise ValueError(
+        f"{path} is neither a checkpoint nor the folder of a run with one; a "
+        "run has one once its first epoch is validated"
+    )
+
+
+def start_from(separator, init_from, checkpointer):
+    """Loads the weights that init_from names, if a run begins.
+
+    A run that has checkpoints goes on from them, or tests them; init_from then
+    has no effect, and a warning says so. Raises ValueError where
+    ``load_weights`` does.
+
+    Arguments
+    ---------
+    separator : separator.Separator
+        Changed in place.
+    init_from : str
+        See ``load_weights``.
+    checkpointer : speechbrain.utils.checkpoints.Checkpointer
+        Checkpointer of the run.
+    """
+    if checkpointer.list_checkpoints():
+        logger.warning(
+            f"init_from: {init_from} is not loaded, the checkpoints of "
+            f"{checkpointer.checkpoints_dir} are used; to start from it, name "
+            "another --output_folder"
+        )
+        return
+    try:
+        load_weights(separator, init_from)
+    except ValueError as error:
+        raise ValueError(f"init_from: {error}") from error
+
+
+def load_weights(separator, path):
+    """Loads the weights of a trained separator, for fine-tuning or testing.
+
+    Raises ValueError when there is no checkpoint, or one that is damaged or
+    belongs to another model. A checkpoint of SpeechBrain's own Checkpointer has
+    no checksums, and is not verified.
+
+    Arguments
+    ---------
+    separator : separator.Separator
+        Changed in place.
+    path : str or Path
+        See ``checkpoint_folder``.
+    """
+    folder = checkpoint_folder(Path(path))
+    problem = (folder / CHECKSUMS).exists() and find_problem(folder)
+    if problem:
+        raise ValueError(f"{folder}: {problem}; name another checkpoint")
+    for part in NETWORK:
+        file = folder / f"{part}.ckpt"
+        try:
+            weights = torch.load(file, map_location="cpu", weights_only=True)
+        except (UnpicklingError, RuntimeError, EOFError) as error:
+            raise ValueError(
+                f"{file} is damaged, or holds more than weights, "
+                "which might run code: it is not loaded"
+            ) from error
+        try:
+            getattr(separator, part).load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{file} belongs to a model of another size or "
+                f"number of outputs: {error}"
+            ) from error
