@@ -63,11 +63,10 @@ def make_corpus(arguments):
     }
     _check_same_corpus(root, options)
     n_jobs = joblib.effective_n_jobs(arguments.n_jobs)
+    counts = {name: getattr(arguments, f"n_{name}") for name in SUBSETS}
     builders = [
-        SubsetBuilder(
-            root, name, getattr(arguments, f"n_{name}"), options, n_jobs
-        )
-        for name in SUBSETS
+        SubsetBuilder(root, subset, count, options, n_jobs)
+        for subset, count in counts.items()
     ]
     builders = [builder for builder in builders if not builder.is_complete()]
     if builders:
@@ -168,8 +167,8 @@ def parse_arguments(words=None):
     for name, (lowest, highest) in RANGES.items():
         value = getattr(arguments, name)
         if not lowest <= value <= highest:
-            expected = f"--{name} is {value}, expected {lowest} to {highest}"
-            parser.error(expected.replace("to inf", "or more"))
+            text = f"--{name} is {value}, expected {lowest} to {highest}"
+            parser.error(text.replace("to inf", "or more"))
     if not (arguments.n_train or arguments.n_val or arguments.n_test):
         parser.error("--n_train, --n_val and --n_test are all 0")
     if arguments.n_jobs == 0:
