@@ -42,9 +42,9 @@ import separator
 import slow_metrics
 import torch
 import write_faults
+from checkpoints import checkpointer
 from fault_actions import digest_of, with_fault
 from recipe import SEPARATION
-from reliability import checkpointer
 from reporting import hooks
 
 import speechbrain as sb

@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 import torch
+from checkpoints.random_state import SeededDataset
 from mixtures import Mixer
 from promises import AUGMENTATION
-from reliability.random_state import SeededDataset
 
 from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.dataio.dataset import DynamicItemDataset

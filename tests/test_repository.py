@@ -22,11 +22,15 @@ RECIPE = SEPARATION.parent
 TIER_1_NAMES = {name.rpartition("/")[2][:-3] for name in TIER_1}
 # Room -> what it may import of ours.
 ROOMS = {
-    "reliability": TIER_1_NAMES,
-    "inference": {"reliability", "fast"} | TIER_1_NAMES,  # builds its network
+    "runs": TIER_1_NAMES,
+    "checkpoints": {"runs"} | TIER_1_NAMES,
+    "reliability": {"runs", "checkpoints"} | TIER_1_NAMES,
+    # The network is built from the classes that a YAML may name.
+    "inference": {"runs", "checkpoints", "fast"} | TIER_1_NAMES,
     "streaming": {"inference"} | TIER_1_NAMES,
-    "exporting": {"inference", "reporting", "reliability"} | TIER_1_NAMES,
-    "reporting": {"inference", "reliability"} | TIER_1_NAMES,
+    "reporting": {"inference", "runs", "checkpoints"} | TIER_1_NAMES,
+    "exporting": {"reporting", "inference", "runs", "checkpoints"}
+    | TIER_1_NAMES,
     "fast": set(),
     "audit": {"prepare_polsess"},
     "simulate": {"prepare_polsess"},

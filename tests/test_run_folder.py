@@ -9,12 +9,12 @@ import sys
 
 import pytest
 from recipe import SEPARATION
-from reliability.run_folder import lock_folder
+from runs.folder import lock_folder
 
 # Locks a folder, makes a child, and tells both numbers.
 HOLDER = """
 import os, sys, time
-from reliability.run_folder import lock_folder
+from runs.folder import lock_folder
 lock_folder(sys.argv[1])
 child = os.fork()
 if child:
@@ -24,7 +24,7 @@ time.sleep(600)
 # Tries to lock a folder.
 SECOND = """
 import sys
-from reliability.run_folder import lock_folder
+from runs.folder import lock_folder
 lock_folder(sys.argv[1])
 """
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from checkpoints.checksums import CHECKSUMS, write_checksums
 from prepare_polsess import data_root
 from recipe import SAMPLES, SEPARATION
-from reliability.checksums import CHECKSUMS, write_checksums
 from tiny_corpus import make_corpus
 from variants import FILE_COLUMNS, default_variants, source_names
 

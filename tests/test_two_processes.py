@@ -17,7 +17,7 @@ from rank_runs import (
     unions,
     weights,
 )
-from reliability.run_folder import lock_folder
+from runs.folder import lock_folder
 from tiny_corpus import read_csv
 
 pytestmark = pytest.mark.slow
