@@ -9,7 +9,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from reliability.record import recorded_starts
-from reporting.facts import TASK_NAMES
+from reporting.runs import TASK_NAMES
 from reporting.tables import cells, to_markdown
 from variants import VARIANTS, num_outputs, source_names
 
