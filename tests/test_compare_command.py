@@ -42,7 +42,7 @@ def test_scores_that_only_one_run_has_are_not_compared(run, capsys):
     [
         (
             lambda t: t[t["variant"] != "R"],
-            "12 are in only one of {a} and {b}, for instance indoor00, R, "
+            "12 of 28 are in only one of {a} and {b}, for instance indoor00, R, "
             "indoor, s1 (ID, variant, setting, source); test both",
         ),
         (
@@ -51,11 +51,11 @@ def test_scores_that_only_one_run_has_are_not_compared(run, capsys):
         ),
         (
             lambda t: pd.concat([t, t[:1].assign(ID="new")]),
-            "1 are in only one of {a} and {b}, for instance new",
+            "1 of 29 are in only one of {a} and {b}, for instance new",
         ),
         (
             lambda t: t.assign(source="s1+s2"),
-            "56 are in only one of {a} and {b}",
+            "56 of 56 are in only one of {a} and {b}",
         ),
         (
             lambda t: t.assign(

@@ -171,6 +171,7 @@ def test_facts_come_from_the_record_the_log_and_the_checkpoint(run):
         (str(MODEL), "/gone", "/gone"),
         (str(MODEL), str(ROOT), "expected|neither"),
         ("init_from", "unknown", "no such folder|neither"),
+        ("seed", "[seed", "hyperparams.yaml: while parsing"),
     ],
 )
 def test_page_without_corpus_or_model_says_so(run, capsys, old, new, reason):
@@ -214,15 +215,14 @@ def test_failures_and_empty_variants_are_notes(run, capsys):
     scores.to_csv(run / "test_scores.csv", index=False)
     (run / "test_summary.csv").write_text("variant\nSER\nE\nR\nmacro mean\n")
     text, n = page_of(run), len(scores)
+    printed = capsys.readouterr().err
     for note in (
         f"1 of {n} rows have no si_sdr:",
         f"{n} of {n} rows have no pesq:",
         "no test mixture has the variant R, E",
     ):
         assert note in text
-    assert [line[:3] for line in capsys.readouterr().err.splitlines()] == [
-        *("1 o", f"{n} of"[:3], "no ")
-    ]
+        assert note in printed
 
 
 @pytest.mark.parametrize(

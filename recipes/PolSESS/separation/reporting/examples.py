@@ -62,7 +62,7 @@ def make_examples(scores, save_folder, data_folder, trained):
         test_scores.csv.
     save_folder : str
         Folder of the manifests.
-    data_folder : list of str
+    data_folder : str or list of str
         The corpus.
     trained : inference.trained.Trained
         The tested model.

@@ -192,4 +192,4 @@ def _level(signal, sample_rate):
     """Level in dB, [frequency, time], in windows of 32 ms or the signal."""
     window = min(len(signal), round(0.032 * sample_rate))
     power = spectrogram(signal, nperseg=window, noverlap=window // 2)[2]
-    return 10 * np.log10(power + 1e-12)
+    return 10 * np.log10(power + 1e-20)

@@ -8,10 +8,9 @@ Authors
 """
 
 import argparse
-import contextlib
-import glob
 import os
 import sys
+from pathlib import Path
 
 import pandas as pd
 from summary import score_names, summarise
@@ -21,13 +20,6 @@ from reporting.runs import TASK_NAMES, read_curve, read_scores, task_of
 from reporting.tables import FEW, cells, stratify, to_markdown, write_texts
 
 CSV = {"index": False, "float_format": "%.6f", "lineterminator": "\n"}
-WRITTEN = (
-    "test_summary.md",
-    "test_summary.tex",
-    "test_strata.csv",
-    "test_strata.md",
-    "report.html",
-)
 
 
 def _make_tables(run, save_folder, strata, latex=False):
@@ -78,9 +70,9 @@ def clear_report(run):
     run : str
         Output folder of the run.
     """
-    for name in WRITTEN:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(run, name))
+    for pattern in ("report.html", "test_strata.*", "test_summary.[mt]*"):
+        for path in Path(run).glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def write_report(run, strata=None, save_folder=None, data_folder=None):
@@ -98,7 +90,7 @@ def write_report(run, strata=None, save_folder=None, data_folder=None):
         Columns to stratify by; None for those of a report.
     save_folder : str
         Folder of manifests and checkpoints; None for the one in the run.
-    data_folder : list of str
+    data_folder : str or list of str
         The corpus; None for the one in the run's YAML.
 
     Returns
@@ -149,7 +141,7 @@ def write_report(run, strata=None, save_folder=None, data_folder=None):
 def _tested(start, settings, save_folder):
     """Where the tested model is: init_from where the run trained none."""
     model = settings.get("init_from")
-    if model and not glob.glob(os.path.join(save_folder, "CKPT*")):
+    if model and not list(Path(save_folder).glob("CKPT*")):
         return os.path.join(start.get("folder", ""), model)
     return save_folder
 
