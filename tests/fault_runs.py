@@ -102,7 +102,7 @@ def digest(folder):
 
 
 def trace(folder, key):
-    """What a run wrote for its batches or steps."""
+    """Reads the lines of a trace for batches or steps."""
     lines = Path(f"{folder}.trace").read_text().splitlines()
     return [json.loads(line)[key] for line in lines if key in json.loads(line)]
 

@@ -1,4 +1,4 @@
-"""What a user adds to the data pipeline draws by seed, epoch and ID alone."""
+"""Augmentation of a user draws by seed, epoch and ID alone."""
 
 import random
 
@@ -32,7 +32,7 @@ def dataset_of(mixer, ids):
 
 
 def epochs(mixer, workers=0, persistent=False, skip=0, seeded=True):
-    """What is drawn for each of 8 items in 2 epochs, the first from skip on."""
+    """Draws for each of 8 items in 2 epochs, the first epoch from skip on."""
     dataset = dataset_of(mixer, map(str, range(8)))
     if not seeded:
         dataset.__class__ = DynamicItemDataset

@@ -59,7 +59,7 @@ def loaded(folder, **options):
 
 
 def names(folder):
-    """What a folder holds."""
+    """Lists a folder."""
     return sorted(os.listdir(folder))
 
 

@@ -1,4 +1,4 @@
-"""What a checkpoint is found by, and which ones are kept."""
+"""The meta of checkpoints, and which checkpoints are kept."""
 
 import math
 import time

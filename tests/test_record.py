@@ -1,4 +1,4 @@
-"""What a run keeps so that it can be repeated."""
+"""The records of a run, from which it can be repeated."""
 
 import hashlib
 import json

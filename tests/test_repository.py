@@ -92,9 +92,14 @@ def test_links_of_readmes_lead_somewhere(path):
 
 def test_paths_in_the_map_exist():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = text.split("## Map")[1].split("##")[0]
-    for name in re.findall(r"`([^`]+)`", table):
-        assert any((x / name).exists() for x in (ROOT, SEPARATION)), name
+    tree, table = text.split("## Map")[1].split("\n## ")[0].split("```")[1:]
+    names = re.findall(r"^(?:[├└]─ )?([\w./-]+)", tree, re.M)
+    names += re.findall(r"^\| `([^`]+)`", table, re.M)
+    assert len(names) > 10
+    missing = [
+        x for x in names if not any((y / x).exists() for y in (ROOT, RECIPE))
+    ]
+    assert not missing
 
 
 @pytest.mark.parametrize(

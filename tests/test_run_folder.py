@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         lock_folder(str(tmp_path / "file/run"))
 
     def read_only(*arguments, **keywords):
-        """What a disk that is mounted read-only answers."""
+        """Answers as a disk that is mounted read-only."""
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("builtins.open", read_only)
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 
 def test_a_disk_without_locks_is_said(tmp_path, monkeypatch, caplog):
     def no_locks(*arguments):
-        """What some network disks answer."""
+        """Answers as some network disks do."""
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "lockf", no_locks)

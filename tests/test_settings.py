@@ -54,7 +54,7 @@ def trained(tmp_path):
 
 
 def named(trained, *arguments, **keywords):
-    """What is named when a training is resumed with these."""
+    """Lists the differences named when a training is resumed."""
     new = settings(trained, *arguments, **keywords)
     try:
         check_settings(trained / "save", new)

@@ -40,13 +40,7 @@ TASKS = {
 
 
 def check_task(task):
-    """Raises ValueError unless the task is one of ES, EB and SB.
-
-    Arguments
-    ---------
-    task : str
-        The name of the task.
-    """
+    """Raises ValueError unless the task (str) is one of ES, EB and SB."""
     if task not in TASKS:
         raise ValueError(
             f"task: expected one of {', '.join(TASKS)}, found {task!r}"
@@ -103,7 +97,7 @@ def num_outputs(task):
 
 
 def source_names(task):
-    """The names of a task's sources, as they stand in test_scores.csv.
+    """Names a task's sources, as in test_scores.csv.
 
     Arguments
     ---------
@@ -127,7 +121,7 @@ def source_names(task):
 
 
 def default_variants(task):
-    """The variants on which a task is trained and tested by default.
+    """Lists the variants on which a task is trained and tested by default.
 
     C is the task of SB only: for ES and EB it leaves nothing to remove.
 
@@ -178,7 +172,7 @@ def counts_in_means(variant, task):
 
 
 def cancelled(variant, task, setting):
-    """The components that are subtracted from the stored mixture.
+    """Lists the components that are subtracted from the stored mixture.
 
     Arguments
     ---------

@@ -1,4 +1,4 @@
-"""What decides the result of a training, compared when it is resumed.
+"""Settings that decide the result of a training, compared at a resume.
 
 Authors
  * The PolSESS recipe team 2026
