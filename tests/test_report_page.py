@@ -171,7 +171,7 @@ def test_facts_come_from_the_record_the_log_and_the_checkpoint(run):
         (str(MODEL), "/gone", "/gone"),
         (str(MODEL), str(ROOT), "expected|neither"),
         ("init_from", "unknown", "no such folder|neither"),
-        ("seed", "[seed", "hyperparams.yaml: while parsing"),
+        ("seed", "[seed", r"run/hyperparams.yaml: "),
     ],
 )
 def test_page_without_corpus_or_model_says_so(run, capsys, old, new, reason):
