@@ -31,9 +31,9 @@ def scores_of(ids=IDS, variants=("SER",), **columns):
     return table.assign(**columns)
 
 
-def counts_of(folder, name, values, ids=None):
+def counts_of(folder, name, values):
     """Stratum -> number of mixtures with these values in the manifest."""
-    ids = ids or [f"m{number:02d}" for number in range(len(values))]
+    ids = [f"m{number:02d}" for number in range(len(values))]
     write(folder, {name: values}, ids)
     table = stratify(scores_of(ids), [name], "SB", str(folder))
     return dict(zip(table["value"], table["n"]))

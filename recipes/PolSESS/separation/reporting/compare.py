@@ -90,8 +90,8 @@ def _check_same_rows(a, first, b, second):
         raise ValueError(
             f"the runs were not tested on the same rows: {len(missing)} of "
             f"{len(rows.union(others))} are in only one of {a} and {b}, for "
-            f"instance {', '.join(missing[0])} ({', '.join(labels)}); test both "
-            "with the same corpus, task, test_variants and n_test"
+            f"instance {', '.join(missing[0])} ({', '.join(labels)}); test "
+            "both with the same corpus, task, test_variants and n_test"
         )
     apart = (first["si_sdr_mix"] - second["si_sdr_mix"]).abs() > SAME_DB
     if apart.any():

@@ -79,8 +79,9 @@ def write_report(run, strata=None, save_folder=None, data_folder=None):
     """Writes the tables and the page of a test into its folder.
 
     Where test_summary.md stands, all is complete: it comes last. Where the
-    model or the corpus is gone, the page has no examples and says so. Raises
-    ValueError without scores or with an unknown stratum.
+    model or the corpus is gone, the page has no examples and says so.
+
+    Raises ValueError without scores or with an unknown stratum.
 
     Arguments
     ---------
@@ -121,14 +122,13 @@ def write_report(run, strata=None, save_folder=None, data_folder=None):
         reason = str(error)
         notes.append(f"the page has no examples to hear: {reason}")
     curve = read_curve(os.path.join(run, "train_log.txt"))
+    facts = _facts(run, scores, start, settings, curve, trained)
+    tables = summary, scores, by_strata, curve
     clear_report(run)
     write_page(
         os.path.join(run, "report.html"),
-        summary,
-        scores,
-        by_strata,
-        curve,
-        facts=_facts(run, scores, start, settings, curve, trained),
+        *tables,
+        facts=facts,
         yaml=yaml,
         notes=notes,
         examples=examples,

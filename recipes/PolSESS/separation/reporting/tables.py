@@ -94,8 +94,9 @@ def _bins(numbers, name):
         labels = numbers.map(lambda number: f"{number + 0.0:.12g}")
     else:
         bins = pd.qcut(numbers, 4, labels=False, duplicates="drop")
-        groups = numbers.groupby(bins).agg(["min", "max"])
-        labels = bins.map(groups.map("{:.8g}".format).agg(" to ".join, axis=1))
+        labels = numbers.groupby(bins).transform(
+            lambda part: f"{part.min() + 0.0:.8g} to {part.max() + 0.0:.8g}"
+        )
     return labels, labels[bins.sort_values().index].unique()
 
 
