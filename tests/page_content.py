@@ -2,7 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from reporting.page import Example, write_page
+from reporting.media import sound_and_picture
+from reporting.page import write_page
 
 RATE = 8000  # Hz
 GROUPS = [("SER", "indoor"), ("R", "indoor"), ("SE", "outdoor")]
@@ -63,20 +64,20 @@ def strata_of(scores):
     )
 
 
-def example(variant, setting, rule, seconds=1.5, peak=0.5):
-    """An example of one speaker."""
+def example(variant, setting, rule, seconds=1.5, gain=1):
+    """An example of one speaker, as make_examples returns it."""
     time = np.arange(round(seconds * RATE)) / RATE
-    tone = peak * np.sin(2 * np.pi * 440 * time)
-    noise = np.random.default_rng(0).uniform(-peak, peak, len(time))
-    return Example(
-        mixture_id=f"{variant}-{setting}-{rule}",
-        variant=variant,
-        setting=setting,
-        rule=rule,
-        scores={"si_sdri s1": -7.25, "pesq s1": np.nan},
-        signals={"mixture": noise, "estimate s1": tone, "reference s1": tone},
-        sample_rate=RATE,
-    )
+    tone = 0.5 * np.sin(2 * np.pi * 440 * time)
+    noise = gain * np.random.default_rng(0).uniform(-0.5, 0.5, len(time))
+    signals = {"mixture": noise, "estimate s1": tone, "reference s1": tone}
+    return {
+        "mixture_id": f"{variant}-{setting}-{rule}",
+        "variant": variant,
+        "setting": setting,
+        "rule": rule,
+        "scores": {"si_sdri s1": -7.25, "pesq s1": np.nan},
+        **sound_and_picture(signals, RATE),
+    }
 
 
 EXAMPLES = [
@@ -84,6 +85,10 @@ EXAMPLES = [
     for index, group in enumerate(GROUPS)
     for rule in ("median", "worst")
 ]
+
+
+CURVE = pd.DataFrame({"epoch": [1, 2, 3], "si_sdri": [1.0, 3.0, 2.0]})
+CURVE = CURVE.assign(ci_low=0.5, ci_high=3.5, train_loss=[-1.0, -3.0, -4.0])
 
 
 def write(path, **changes):
@@ -95,9 +100,7 @@ def write(path, **changes):
         "summary": summary_of(scores),
         "scores": scores,
         "strata": strata_of(scores),
-        "curve": pd.DataFrame(
-            {"epoch": [1, 2, 3], "si_sdri": [1.0, 3.0, 2.0]}
-        ).assign(ci_low=0.5, ci_high=3.5, train_loss=[-1.0, -3.0, -4.0]),
+        "curve": CURVE,
         "examples": EXAMPLES,
         "no_examples": "",
         "notes": ["1 of 60 rows has no PESQ."],

@@ -99,7 +99,9 @@ def test_page_of_a_model_of_another_run(run, capsys):
     printed = capsys.readouterr()
     assert "| macro mean |" in printed.out and printed.err == ""
     facts = facts_of(text)
-    assert facts["System"] == "run" and facts["Task"].startswith("SB, separate")
+    assert facts["System"].endswith("/run") and facts["Task"].startswith(
+        "SB, separate"
+    )
     assert facts["Parameters"] == "490" and facts["Model"] == str(MODEL)
     assert "Epochs" not in facts and "Commit" not in facts
     # Two variants, a median and a worst mixture each, five signals each
@@ -147,13 +149,14 @@ def test_facts_come_from_the_record_the_log_and_the_checkpoint(run):
     record(run, precision="bf16", eval_precision="fp32", python="3.11.7")
     found = facts_of(page_of(run))
     assert found.pop("Task") and found == {
-        "System": "run",
-        "YAML": "hparams/convtasnet.yaml",
-        "Overrides": "--task SB &#39;--metrics=[]&#39;",
+        "System": f"{run.parent.name}/run",
+        "Command": "train.py hparams/convtasnet.yaml --task SB "
+        "&#39;--metrics=[]&#39;",
         "Commit": "abc123",
         "Parameters": "490",
         "Device": "cpu, of a kind",
-        "Precision": "training bf16, test fp32",
+        "Training precision": "bf16",
+        "Test precision": "fp32",
         "Seed": "1234",
         "Epochs": "2 of 10",
         "Best epoch": "2, validation SI-SDRi 3.50 dB",
@@ -168,6 +171,7 @@ def test_facts_come_from_the_record_the_log_and_the_checkpoint(run):
         (str(MODEL), "/gone", "/gone"),
         (str(MODEL), str(ROOT), "expected|neither"),
         ("init_from", "unknown", "no such folder|neither"),
+        ("seed", "[seed", r"run/hyperparams.yaml: "),
     ],
 )
 def test_page_without_corpus_or_model_says_so(run, capsys, old, new, reason):
@@ -192,15 +196,33 @@ def test_moved_corpus_is_named_or_found_from_where_the_run_began(run):
 
 
 def test_page_with_unknown_strata_leaves_the_old_one(run, capsys):
-    before = page_of(run, "--latex", "--strata", "setting")
-    assert (run / "test_summary.tex").is_file()
+    assert main(["tables", str(run), "--latex"]) == 0
+    latex = (run / "test_summary.tex").read_text()
+    before = page_of(run, "--strata", "setting")
+    assert latex and not (run / "test_summary.tex").exists()
     assert main(["page", str(run), "--strata", "colour"]) == 1
     assert "'colour' is not a column" in capsys.readouterr().err
     assert (run / "report.html").read_text(encoding="utf-8") == before
     # Another page leaves nothing of this one.
     page_of(run, "--strata")
-    assert not (run / "test_summary.tex").exists()
     assert not (run / "test_strata.md").exists()
+
+
+def test_failures_and_empty_variants_are_notes(run, capsys):
+    """For readers of the page, and in the log."""
+    scores = pd.read_csv(run / "test_scores.csv").assign(pesq=np.nan)
+    scores.loc[0, ["si_sdr", "si_sdri"]] = np.nan
+    scores.to_csv(run / "test_scores.csv", index=False)
+    (run / "test_summary.csv").write_text("variant\nSER\nE\nR\nmacro mean\n")
+    text, n = page_of(run), len(scores)
+    printed = capsys.readouterr().err
+    for note in (
+        f"1 of {n} rows have no si_sdr:",
+        f"{n} of {n} rows have no pesq:",
+        "no test mixture has the variant R, E",
+    ):
+        assert note in text
+        assert note in printed
 
 
 @pytest.mark.parametrize(

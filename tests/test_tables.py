@@ -8,9 +8,9 @@ import re
 
 import numpy as np
 import pandas as pd
-from reporting.strata import stratify
-from reporting.tables import cells, texts_of, to_csv, to_markdown
-from summary import summarise
+from reporting.report import main
+from reporting.tables import cells, to_markdown
+from summary import summarise, write_csv
 
 
 def scores_of(rows, **more):
@@ -19,6 +19,13 @@ def scores_of(rows, **more):
     scores = pd.DataFrame(rows, columns=names)
     scores["si_sdri"] = scores["si_sdr"] - scores["si_sdr_mix"]
     return scores.assign(**more)
+
+
+def texts_of(folder, scores, *options):
+    """What report.py tables writes: name of a file -> text."""
+    write_csv(scores, folder / "test_scores.csv")
+    assert main(["tables", str(folder), *options]) == 0
+    return {path.name: path.read_text("utf-8") for path in folder.iterdir()}
 
 
 SMALL = scores_of(
@@ -33,21 +40,10 @@ SMALL = scores_of(
 
 def test_enhancement_tested_on_c_alone_has_no_mean_but_tables(tmp_path):
     scores = scores_of([("a", "C", "indoor", "s1", 60.0, 60.0)])
-    summary = summarise(scores, ["C"], "ES")
-    strata = stratify(scores, ["setting"], "ES", str(tmp_path))
-    texts = texts_of(summary, strata, latex=True)
-    means = summary[summary["variant"].str.endswith(" mean")]
-    assert list(means["variant"]) == ["macro mean", "micro mean"]
-    assert list(means["n"]) == [0, 0] and means["si_sdr_mean"].isna().all()
-    assert strata.empty
+    texts = texts_of(tmp_path, scores, "--latex", "--strata", "setting")
+    assert "| macro mean |  | 0 (no mixtures) | - |" in texts["test_summary.md"]
     assert texts["test_strata.csv"].startswith("stratum,value,n,mixtures,few,")
     assert "no mixture" in texts["test_strata.md"]
-
-
-def test_variant_without_mixtures_is_named():
-    table = summarise(SMALL, ["SER", "C", "E"], "SB")
-    text = to_markdown(cells(table, "mean"))
-    assert "| E |  | 0 (no mixtures) | - |" in text
 
 
 def test_metric_that_always_failed_has_only_failures():
@@ -85,35 +81,25 @@ def test_markdown_survives_any_text():
     ]
 
 
-def test_summary_shows_how_to_read_it():
-    summary = summarise(SMALL, ["SER", "C"], "SB")
-    text = texts_of(summary)["test_summary.md"]
+def test_summary_shows_how_to_read_it(tmp_path):
+    text = texts_of(tmp_path, SMALL)["test_summary.md"]
     assert text.count("| macro mean |") == 2
     assert "Mean [95 % confidence interval]; n counts rows." in text
     assert "Median (standard deviation)." in text
 
 
-def test_tiny_p_is_not_written_as_0():
-    table = pd.DataFrame({"p_value": [1.23456e-20, np.nan, 1]})
-    assert to_csv(table) == 'p_value\n1.235e-20\n""\n1\n'
-
-
-def test_latex_table_is_well_formed():
-    scores = SMALL.assign(a_b=1.0, a_b_mix=1.0)
-    summary = summarise(scores, ["SER", "C", "S"], "SB")
-    # As it is and as it would be with a name that LaTeX does not take.
-    odd = summarise(scores, ["SER"], "SB").replace("SER", "50 % & #1_$")
-    for each in (summary, odd):
-        table = texts_of(each, latex=True)["test_summary.tex"]
-        assert " mix " not in table
-        lines = table.strip().splitlines()
-        columns = re.fullmatch(r"\\begin\{tabular\}\{(l+)\}", lines[0])[1]
-        assert lines[-1] == r"\end{tabular}"
-        assert lines[1] == r"\toprule" and lines[-2] == r"\bottomrule"
-        for line in lines[2:-2]:
-            if line != r"\midrule":
-                assert line.endswith(r" \\")
-                plain = re.sub(r"\\[&%$#_{}]", "", line[:-3])
-                assert plain.count("&") == len(columns) - 1
-                assert not re.search(r"[%$#_{}~^\\]", plain)
-    assert r"50 \% \& \#1\_\$" in table
+def test_latex_table_is_well_formed(tmp_path):
+    scores = SMALL.assign(**{"a_b%&": 1.0, "a_b%&_mix": 1.0})
+    table = texts_of(tmp_path, scores, "--latex")["test_summary.tex"]
+    assert " mix " not in table
+    lines = table.strip().splitlines()
+    columns = re.fullmatch(r"\\begin\{tabular\}\{(l+)\}", lines[0])[1]
+    assert lines[-1] == r"\end{tabular}"
+    assert lines[1] == r"\toprule" and lines[-2] == r"\bottomrule"
+    for line in lines[2:-2]:
+        if line != r"\midrule":
+            assert line.endswith(r" \\")
+            plain = re.sub(r"\\[&%$#_{}]", "", line[:-3])
+            assert plain.count("&") == len(columns) - 1
+            assert not re.search(r"[%$#_{}~^\\]", plain)
+    assert r"a b\%\&" in table

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from reporting.facts import TASK_NAMES
+from reporting.runs import TASK_NAMES
 from reporting.tables import cells, to_markdown
 from runs.record import recorded_starts
 from variants import VARIANTS, num_outputs, source_names

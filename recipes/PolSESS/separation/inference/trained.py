@@ -108,7 +108,7 @@ def load_trained(path):
     if not path.is_dir():
         raise ValueError(f"{path}: no such folder; {ADVICE}")
     checkpoint = checkpoint_folder(path)
-    run, hyperparams = _find_hyperparams(path, checkpoint)
+    run, hyperparams = _find_yaml(path, checkpoint, *checkpoint.parents[:2])
     try:
         nodes = _top_nodes(hyperparams.read_text(encoding="utf-8"))
         settings = _plain_values(nodes)
@@ -126,9 +126,34 @@ def load_trained(path):
     return Trained(separator, settings, sizes, checkpoint, run)
 
 
-def _find_hyperparams(path, checkpoint):
-    """Output folder and YAML of the run to which a checkpoint belongs."""
-    for folder in (path, checkpoint, *checkpoint.parents[:2]):
+def read_run_yaml(run):
+    """Reads the resolved YAML of a run's last start; nothing is executed.
+
+    Raises ValueError when there is none, or it is damaged.
+
+    Arguments
+    ---------
+    run : str or Path
+        Output folder of a run.
+
+    Returns
+    -------
+    text : str
+        The YAML.
+    settings : dict
+        The keys that have plain values.
+    """
+    _, path = _find_yaml(Path(run))
+    text = path.read_text(encoding="utf-8")
+    try:
+        return text, _plain_values(_top_nodes(text))
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}; {ADVICE}") from error
+
+
+def _find_yaml(*folders):
+    """Output folder and resolved YAML of a run, from the first that has one."""
+    for folder in folders:
         # A start that was refused overwrites hyperparams.yaml, but no record.
         for start in reversed(recorded_starts(folder)):
             found = folder / RECORD / Path(str(start.get("hyperparams"))).name
@@ -137,7 +162,7 @@ def _find_hyperparams(path, checkpoint):
         if (folder / HYPERPARAMS).is_file():
             return folder, folder / HYPERPARAMS
     raise ValueError(
-        f"{path}: expected {HYPERPARAMS} there, found none; {ADVICE}"
+        f"{folders[0]}: expected {HYPERPARAMS} there, found none; {ADVICE}"
     )
 
 

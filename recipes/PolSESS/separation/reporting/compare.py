@@ -4,14 +4,13 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from scipy import stats
 from summary import LABELS, groups_of, mean_interval, score_names
 
 from reporting.runs import task_of
+from reporting.tables import number
 
 SAME_DB = 0.01  # by how much the input SI-SDR of the same signals may differ
 
@@ -41,111 +40,67 @@ def compare(runs):
     table = []
     for name, scores in others:
         _check_same_rows(first_name, first, name, scores)
-        columns = [
-            column
-            for column in score_names(first)
-            if column in scores and not column.endswith("_mix")
-        ]
-        both = _side_by_side(first, scores, columns)
-        groups = groups_of(both, first["variant"].unique(), task_of(first))
+        groups = groups_of(first, first["variant"].unique(), task_of(first))
         for variant, setting, rows, strata in groups:
             labels = {"run": name, "variant": variant, "setting": setting}
-            for line in _differences(rows, columns, strata):
-                table.append({**labels, **line})
+            for column in score_names(first):
+                if column not in scores or column.endswith("_mix"):
+                    continue
+                # Without what the subtraction of decimal fractions adds
+                difference = (scores[column] - first[column]).round(9)
+                pairs = rows.assign(difference=difference)
+                line = _difference(pairs, column, strata)
+                table.append({**labels, "score": column, **line})
     return pd.DataFrame(table)
 
 
-def _side_by_side(first, scores, columns):
-    """Scores of two runs and their differences, NaN where one has none."""
-    both = first[list(LABELS)].copy()
-    for column in columns:
-        difference = scores[column] - first[column]
-        both[f"{column}_first"] = first[column].where(difference.notna())
-        both[column] = scores[column].where(difference.notna())
-        # Without what the subtraction of decimal fractions adds
-        both[f"{column}_difference"] = difference.round(9)
-    return both
+def _difference(pairs, column, strata):
+    """A line of the comparison: a score in some rows."""
+    used = pairs[pairs["difference"].notna()]
+    strata = pd.Series("", used.index) if strata is None else strata[used.index]
+    difference, low, high = mean_interval(used, "difference", strata)
+    mean_first = mean_interval(used, column, strata)[0]
+    sizes = strata.groupby(strata).transform("size")
+    contributions = (used["difference"] / sizes).groupby(used["ID"]).sum()
+    p_value = np.nan
+    if len(contributions) > 1:
+        changed = contributions.any()  # without a change there are no ranks
+        p_value = stats.wilcoxon(contributions).pvalue if changed else 1.0
+    return {
+        "n": len(used),
+        "left_out": len(pairs) - len(used),
+        "mixtures": len(contributions),
+        "mean_first": mean_first,
+        "mean": mean_first + difference,
+        "difference": difference,
+        "ci_low": low,
+        "ci_high": high,
+        "p_value": p_value,
+    }
 
 
-def _differences(rows, columns, strata):
-    """The lines of the comparison for some rows, one for each score."""
-    for column in columns:
-        used = rows[rows[column].notna()]
-        shares = used[f"{column}_difference"]
-        if strata is not None:
-            variant = strata[used.index]
-            shares = shares / shares.groupby(variant).transform("size")
-        by_mixture = shares.groupby(used["ID"]).sum()
-        difference, low, high = mean_interval(
-            rows, f"{column}_difference", strata
-        )
-        yield {
-            "score": column,
-            "n": len(used),
-            "left_out": len(rows) - len(used),
-            "mixtures": len(by_mixture),
-            "mean_first": mean_interval(rows, f"{column}_first", strata)[0],
-            "mean": mean_interval(rows, column, strata)[0],
-            "difference": difference,
-            "ci_low": low,
-            "ci_high": high,
-            "p_value": _p_value(by_mixture),
-        }
-
-
-def _p_value(contributions):
-    """Wilcoxon's signed-rank test; NaN with fewer than two mixtures."""
-    if len(contributions) < 2:
-        return np.nan
-    if not contributions.any():
-        return 1.0
-    with warnings.catch_warnings():
-        # It warns where it takes the normal approximation because of ties.
-        warnings.simplefilter("ignore")
-        return float(stats.wilcoxon(contributions).pvalue)
-
-
-def _check_same_rows(first_name, first, name, scores):
+def _check_same_rows(a, first, b, second):
     """Raises ValueError unless two runs have the same test rows."""
-    tasks = task_of(first), task_of(scores)
-    if tasks[0] != tasks[1]:
+    labels = list(LABELS)
+    rows, others = (
+        pd.MultiIndex.from_frame(t[labels]) for t in (first, second)
+    )
+    missing = rows.symmetric_difference(others)
+    if len(missing):
         raise ValueError(
-            f"the runs are of different tasks: {first_name} of {tasks[0]}, "
-            f"{name} of {tasks[1]}"
+            f"the runs were not tested on the same rows: {len(missing)} of "
+            f"{len(rows.union(others))} are in only one of {a} and {b}, for "
+            f"instance {', '.join(missing[0])} ({', '.join(labels)}); test "
+            "both with the same corpus, task, test_variants and n_test"
         )
-    _check_labels(first_name, first, name, scores)
-    _check_labels(name, scores, first_name, first)
-    apart = (first["si_sdr_mix"] - scores["si_sdr_mix"]).abs() > SAME_DB
+    apart = (first["si_sdr_mix"] - second["si_sdr_mix"]).abs() > SAME_DB
     if apart.any():
         at = apart.idxmax()
         raise ValueError(
-            f"the runs were not tested on the same signals: for {apart.sum()} "
-            f"of {len(first)} rows the mixture's own SI-SDR differs, for "
-            f"instance {first.loc[at, 'ID']} in {first.loc[at, 'variant']}: "
-            f"{first.loc[at, 'si_sdr_mix']:.2f} dB in {first_name}, "
-            f"{scores.loc[at, 'si_sdr_mix']:.2f} dB in {name}"
+            "the runs were not tested on the same signals: the mixture's own "
+            f"SI-SDR differs in {apart.sum()} of {len(first)} rows of {a} and "
+            f"{b}, for instance in {', '.join(first.loc[at, labels])}"
         )
-
-
-def _check_labels(here, mine, there, its):
-    """Raises ValueError if a run has rows that the other one lacks."""
-    labels = list(LABELS)
-    rows = pd.MultiIndex.from_frame(mine[labels])
-    missing = rows.difference(pd.MultiIndex.from_frame(its[labels]))
-    if not len(missing):
-        return
-    parts = [
-        f"all rows of the {label} {value}"
-        for label in ("setting", "variant", "source")
-        for value in sorted(set(mine[label]) - set(its[label]))
-    ]
-    row = ", ".join(map(str, missing[0]))
-    parts.append(f"for instance {row} ({', '.join(labels)})")
-    raise ValueError(
-        f"the runs were not tested on the same rows: {len(missing)} of "
-        f"{len(mine)} rows of {here} are not in {there}, {', '.join(parts)}; "
-        "test both with the same corpus, task, test_variants and n_test"
-    )
 
 
 def readable(table):
@@ -164,23 +119,20 @@ def readable(table):
     """
     lines = {}
     for row in table.to_dict("records"):
-        key = (row["run"], row["variant"], row["setting"])
-        line = lines.setdefault(key, {"n": str(row["n"] + row["left_out"])})
+        labels = {key: row[key] for key in ("run", "variant", "setting")}
+        labels["n"] = str(row["n"] + row["left_out"])
+        line = lines.setdefault(tuple(labels.values()), labels)
         line[row["score"].replace("_", " ")] = _cell(row)
-    return pd.DataFrame(
-        {"run": run, "variant": variant, "setting": setting, **line}
-        for (run, variant, setting), line in lines.items()
-    )
+    return pd.DataFrame(lines.values())
 
 
 def _cell(row):
-    digits = 3 if "stoi" in row["score"] else 2
+    """A difference with its interval and p."""
     difference, low, high = (
-        f"{row[key]:+.{digits}f}" for key in ("difference", "ci_low", "ci_high")
+        number(row[key], row["score"], sign="+")
+        for key in ("difference", "ci_low", "ci_high")
     )
-    text = difference if np.isfinite(row["difference"]) else "-"
-    if np.isfinite(row["ci_low"]):
-        text += f" [{low}, {high}]"
+    text = difference if low == "-" else f"{difference} [{low}, {high}]"
     if np.isfinite(row["p_value"]):
         text += f" p={row['p_value']:.2g}"
     return text + f" ({row['left_out']} left out)" * (row["left_out"] > 0)

@@ -4,11 +4,7 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import os
-from pathlib import Path
-
 import torch
-from inference.trained import load_trained
 from losses import best_permutation, pairwise_si_sdr
 from mixtures import Mixer, load_mixtures, one_row_per_variant
 from prepare_polsess import data_root
@@ -16,8 +12,7 @@ from scoring import utterances_of
 from summary import score_names, variant_strata
 from variants import VARIANTS, source_names
 
-from reporting.facts import last_start
-from reporting.page import Example
+from reporting.media import sound_and_picture
 from speechbrain.dataio.batch import PaddedBatch
 
 
@@ -49,69 +44,11 @@ def choose_examples(scores):
     order = scores["variant"].map(VARIANTS.index)
     for _, rows in scores.groupby([order, variant_strata(scores)]):
         means = rows.groupby("ID")["si_sdri"].mean().dropna()
-        if means.empty:
-            continue
-        ranked = means.sort_values(kind="stable")
-        variant = rows["variant"].iloc[0]
-        chosen.append((ranked.index[len(ranked) // 2], variant, "median"))
-        if len(ranked) > 1:
-            chosen.append((ranked.index[0], variant, "worst"))
+        ranked = means.sort_values(kind="stable").index
+        places = {"median": len(ranked) // 2, "worst": 0}
+        for rule, place in list(places.items())[: len(ranked)]:
+            chosen.append((ranked[place], rows["variant"].iloc[0], rule))
     return chosen
-
-
-def load_tested(run, save_folder, settings):
-    """Loads the model that a run tested.
-
-    Raises ValueError where it is gone or damaged.
-
-    Arguments
-    ---------
-    run : str
-        Output folder of a training or a test.
-    save_folder : str
-        Folder of its checkpoints.
-    settings : dict
-        The YAML's plain values.
-
-    Returns
-    -------
-    inference.trained.Trained
-        The best epoch of the run, or the model that ``init_from`` names where
-        the run has no checkpoint.
-    """
-    model = settings.get("init_from")
-    if model and not list(Path(save_folder).glob("CKPT*")):
-        return load_trained(_from_start(run, model))
-    return load_trained(save_folder)
-
-
-def _from_start(run, path):
-    """A path as the command that started the run meant it."""
-    return os.path.join(last_start(run).get("folder", ""), path)
-
-
-def corpus_of(run, settings):
-    """Finds the corpus of a run.
-
-    Raises ValueError where the YAML names none.
-
-    Arguments
-    ---------
-    run : str
-        Output folder of the run.
-    settings : dict
-        The YAML's plain values.
-
-    Returns
-    -------
-    list of str
-        The folders of data_folder, or the one of POLSESS_DATA_ROOT.
-    """
-    found = settings.get("data_folder", os.environ.get("POLSESS_DATA_ROOT"))
-    if not found:
-        raise ValueError("expected a data_folder in the run's YAML, found none")
-    folders = [found] if isinstance(found, str) else found
-    return [_from_start(run, str(folder)) for folder in folders]
 
 
 def make_examples(scores, save_folder, data_folder, trained):
@@ -132,36 +69,43 @@ def make_examples(scores, save_folder, data_folder, trained):
 
     Returns
     -------
-    list of page.Example
-        See ``choose_examples``.
+    list of dict
+        For each of ``choose_examples``: mixture_id, variant, setting, rule,
+        scores (name and source -> number) and ``media.sound_and_picture``.
     """
     variants = list(scores["variant"].unique())
-    mixtures = load_mixtures(
-        save_folder,
-        "test",
-        variants,
-        data_root(data_folder),
-        trained.sample_rate,
-    )
-    mixer = Mixer(trained.task, variants, 0, trained.sample_rate)
+    rate = trained.sample_rate
+    root = data_root(data_folder)
+    mixtures = load_mixtures(save_folder, "test", variants, root, rate)
+    mixer = Mixer(trained.task, variants, 0, rate)
     examples = []
     for mixture_id, variant, rule in choose_examples(scores):
         if mixture_id not in mixtures:
             raise ValueError(
-                f"{save_folder}: expected the mixture {mixture_id} in the test "
-                "manifests, found none; they are of another corpus"
+                f"{save_folder}: the manifests lack the mixture {mixture_id}; "
+                "they are of another corpus"
             )
         # One mixture, so that the first rank has it where ranks take shares.
         one = {mixture_id: {**mixtures[mixture_id], "variants": [variant]}}
         (row,) = one_row_per_variant(one).values()
-        utterance = _estimate(row, mixer, trained.separator)
-        examples.append(_example(scores, utterance, rule, mixer.sample_rate))
+        is_its = scores["ID"].eq(mixture_id) & scores["variant"].eq(variant)
+        signals = _estimate(row, mixer, trained.separator)
+        examples.append(
+            {
+                "mixture_id": mixture_id,
+                "variant": variant,
+                "setting": row["setting"],
+                "rule": rule,
+                "scores": _scores_by_source(scores[is_its]),
+                **sound_and_picture(signals, rate),
+            }
+        )
     return examples
 
 
 @torch.inference_mode()
 def _estimate(row, mixer, separator):
-    """Mixes and separates a mixture, as the test did."""
+    """The signals of a mixture, mixed and separated as in the test."""
     made = mixer(*(row[name] for name in mixer.takes))
     item = {name: row[name] for name in ("mixture_id", "setting", "save_audio")}
     batch = PaddedBatch([{**item, **dict(zip(mixer.provides, made))}])
@@ -170,26 +114,14 @@ def _estimate(row, mixer, separator):
     pairs = pairwise_si_sdr(estimate, reference, lengths)
     order = best_permutation(pairs)[1]
     sources = source_names(mixer.task)
-    return utterances_of(batch, estimate, order, sources)[0]
+    return utterances_of(batch, estimate, order, sources)[0].signals()
 
 
-def _example(scores, utterance, rule, sample_rate):
-    """An utterance with its scores."""
-    labels = utterance.labels
-    is_its = scores["ID"].eq(labels["ID"])
-    is_its &= scores["variant"].eq(labels["variant"])
-    rows = scores[is_its].set_index("source")
-    names = [n for n in score_names(scores) if not n.endswith("_mix")]
-    return Example(
-        mixture_id=labels["ID"],
-        variant=labels["variant"],
-        setting=labels["setting"],
-        rule=rule,
-        scores={
-            f"{name} {source}": rows.loc[source, name]
-            for source in utterance.sources
-            for name in names
-        },
-        signals=utterance.signals(),
-        sample_rate=sample_rate,
-    )
+def _scores_by_source(rows):
+    """The scores of the estimates, for instance "si_sdri s1" -> 6.1."""
+    names = [n for n in score_names(rows) if not n.endswith("_mix")]
+    return {
+        f"{name} {row['source']}": row[name]
+        for row in rows.to_dict("records")
+        for name in names
+    }

@@ -4,7 +4,6 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import numpy as np
 from losses import best_permutation, pairwise_si_sdr
 from scoring import utterances_of
 from variants import source_names
@@ -45,15 +44,12 @@ class Reporting:
         if self.clips is not None and len(self.clips) < CLIPS:
             reference, lengths = batch.sources_sig
             pairs = pairwise_si_sdr(predictions, reference, lengths)
-            for utterance in utterances_of(
-                batch,
-                predictions,
-                best_permutation(pairs)[1],
-                source_names(self.hparams.task),
-            ):
-                # The first mixtures, in the variant that is read first
-                if len(self.clips) < CLIPS:
-                    self.clips.setdefault(utterance.labels["ID"], utterance)
+            order = best_permutation(pairs)[1]
+            sources = source_names(self.hparams.task)
+            utterances = utterances_of(batch, predictions, order, sources)
+            # The first mixtures, in the variant that is read first
+            for utterance in utterances[: CLIPS - len(self.clips)]:
+                self.clips.setdefault(utterance.labels["ID"], utterance)
         return super().compute_objectives(predictions, batch, stage)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
@@ -72,20 +68,11 @@ class Reporting:
                 logger.warning(note)
 
     def _log_clips(self):
-        loggers = [
-            train_logger
-            for train_logger in self.hparams.train_loggers
-            if hasattr(train_logger, "log_audio")
-        ]
+        rate = self.hparams.sample_rate
         for utterance in self.clips.values():
-            signals = {
-                name: np.nan_to_num(signal, posinf=0, neginf=0)
-                for name, signal in utterance.signals().items()
-            }
-            signals, _ = without_clipping(signals)
             clip = "{ID}_{variant}".format(**utterance.labels)
-            for train_logger in loggers:
-                for name, signal in signals.items():
-                    train_logger.log_audio(
-                        f"{clip}/{name}", signal, self.hparams.sample_rate
-                    )
+            signals, _ = without_clipping(utterance.signals())
+            for name, signal in signals.items():
+                for train_logger in self.hparams.train_loggers:
+                    if hasattr(train_logger, "log_audio"):
+                        train_logger.log_audio(f"{clip}/{name}", signal, rate)

@@ -1,4 +1,7 @@
-"""Sound and spectrograms of an example, as data URIs for report.html.
+"""Plots, spectrograms and sound of report.html, as data URIs.
+
+The colours are Okabe and Ito's, which the colour-blind can tell apart; a shape
+or a word always says the same as a colour.
 
 Authors
  * The PolSESS recipe team 2026
@@ -10,25 +13,116 @@ import io
 import numpy as np
 import soundfile
 from scipy.signal import spectrogram
+from variants import VARIANTS
 
 try:
     import matplotlib
-    from matplotlib.ticker import MaxNLocator
-    from PIL import Image
+    from matplotlib.figure import Figure
+    from matplotlib.image import imsave
 except ImportError as error:
     raise ImportError(
-        "the spectrograms of report.html need matplotlib: "
-        "pip install matplotlib"
+        "the plots of report.html need matplotlib: pip install matplotlib"
     ) from error
 
-RANGE_DB = 70
-MAX_PIXELS = (128, 320)  # frequency, time
-COLORS = 64
-MAP = "magma"  # the brighter the louder, in print and for the colour-blind too
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "grid.color": "#e2e2e2",
+    "savefig.transparent": True,
+    "svg.hashsalt": "PolSESS",  # the same figure gives the same bytes
+}
+LOOKS = {"indoor": ("#0072B2", "o"), "outdoor": ("#D55E00", "^")}
+OTHER_LOOK = ("#777777", "s")
+RANGE_DB = 70  # of a spectrogram
 
 
-def _uri(kind, content):
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def _uri(kind, file):
+    content = base64.b64encode(file.getvalue()).decode("ascii")
+    return f"data:{kind};base64,{content}"
+
+
+def plots(scores, curve):
+    """Draws the plots of a test.
+
+    Arguments
+    ---------
+    scores : pd.DataFrame
+        test_scores.csv.
+    curve : pd.DataFrame
+        The result of ``runs.read_curve``.
+
+    Returns
+    -------
+    dict
+        distribution (a box of SI-SDRi for each variant in each setting),
+        scatter (SI-SDRi against the SI-SDR of the mixture) and curve (the
+        validations and the training loss) as data URIs; None without a number.
+    """
+    order = scores["variant"].map(VARIANTS.index).rename("order")
+    known = scores[scores["si_sdri"].notna()]
+    boxes = list(known.groupby([order, "variant", "setting"])["si_sdri"])
+    points = known.dropna(subset="si_sdr_mix")
+    return {
+        "distribution": _svg(_draw_boxes, boxes, 1 + 0.36 * len(boxes)),
+        "scatter": _svg(_draw_points, points, 4.0),
+        "curve": _svg(_draw_curve, curve, 3.2),
+    }
+
+
+def _svg(draw, content, height):
+    """Draws on new axes; whatever matplotlibrc says, it looks the same."""
+    if not len(content):
+        return None
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure(figsize=(4.8, height), layout="constrained")
+        draw(figure.subplots(), content)
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return _uri("image/svg+xml", file)
+
+
+def _draw_boxes(axes, boxes):
+    looks = {"whis": (5, 95), "showfliers": False, "showmeans": True}
+    values = [values for _, values in boxes]
+    axes.boxplot(values, vert=False, widths=0.6, **looks)
+    names = [f"{v} {s}, n={len(rows):,}" for (_, v, s), rows in boxes]
+    axes.set_yticks(range(1, len(names) + 1), names)
+    axes.invert_yaxis()
+    axes.axvline(0, color="#555555", linewidth=0.8)
+    axes.set_xlabel("SI-SDRi in dB")
+
+
+def _draw_points(axes, points):
+    for setting, part in points.groupby("setting"):
+        color, marker = LOOKS.get(setting, OTHER_LOOK)
+        part = part[["si_sdr_mix", "si_sdri"]]
+        # Pixels: a hundred thousand points make no large file.
+        dots = {"s": 8, "alpha": 0.4, "rasterized": True}
+        axes.scatter(*part.to_numpy().T, c=color, marker=marker, **dots)
+        tenths = np.ceil(10 * part["si_sdr_mix"].rank(pct=True))
+        medians = part.groupby(tenths).median().to_numpy().T
+        line = {"color": color, "marker": marker, "markeredgecolor": "white"}
+        axes.plot(*medians, label=setting, **line)
+    axes.axhline(0, color="#555555", linewidth=0.8)
+    axes.set_xlabel("SI-SDR of the mixture in dB")
+    axes.set_ylabel("SI-SDRi in dB")
+    axes.legend(title="lines: medians")
+
+
+def _draw_curve(axes, curve):
+    green = {"color": "#009E73", "data": curve}
+    axes.fill_between("epoch", "ci_low", "ci_high", alpha=0.2, **green)
+    axes.plot("epoch", "si_sdri", "o-", label="validation SI-SDRi", **green)
+    grey = {"color": "#777777", "data": curve}
+    axes.plot("epoch", "train_loss", "s--", label="training loss", **grey)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("dB")
+    axes.legend()
 
 
 def without_clipping(signals):
@@ -57,84 +151,45 @@ def without_clipping(signals):
     return {name: factor * values for name, values in signals.items()}, factor
 
 
-def prepare(example):
-    """Makes sound, spectrograms and their axes, as the template takes them.
+def sound_and_picture(signals, sample_rate):
+    """Makes a WAV file and a spectrogram of each signal of an example.
 
     Arguments
     ---------
-    example : page.Example
-        The signals of a mixture, with labels and scores.
+    signals : dict
+        Name to signal, [time].
+    sample_rate : int
+        In Hz.
 
     Returns
     -------
     dict
-        example, factor (see ``without_clipping``), kilohertz (ticks) and
-        signals, each with name, seconds, ticks, sound and picture.
+        factor (see ``without_clipping``), kilohertz (the highest frequency) and
+        signals, each with name, seconds, sound and picture, whose colours have
+        the same scale, of RANGE_DB.
     """
-    sample_rate = example.sample_rate
-    signals, factor = without_clipping(example.signals)
-    pictures = _spectrograms(signals, sample_rate)
-    return {
-        "example": example,
-        "factor": factor,
-        "kilohertz": _ticks(sample_rate / 2000),
-        "signals": [
+    signals, factor = without_clipping(signals)
+    levels = {name: _level(s, sample_rate) for name, s in signals.items()}
+    top = max(level.max() for level in levels.values())
+    found = []
+    for name, signal in signals.items():
+        sound, picture = io.BytesIO(), io.BytesIO()
+        soundfile.write(sound, signal, sample_rate, format="WAV")
+        scale = {"vmin": top - RANGE_DB, "vmax": top, "cmap": "magma"}
+        imsave(picture, levels[name], format="jpg", origin="lower", **scale)
+        found.append(
             {
                 "name": name,
-                "seconds": len(values) / sample_rate,
-                "ticks": _ticks(len(values) / sample_rate),
-                "sound": _sound(values, sample_rate),
-                "picture": pictures[name],
+                "seconds": len(signal) / sample_rate,
+                "sound": _uri("audio/wav", sound),
+                "picture": _uri("image/jpeg", picture),
             }
-            for name, values in signals.items()
-        ],
-    }
+        )
+    return {"factor": factor, "kilohertz": sample_rate / 2000, "signals": found}
 
 
-def _sound(values, sample_rate):
-    """A 16-bit WAV file of a signal within -1 and 1."""
-    samples = np.round(32767 * values).astype(np.int16)
-    file = io.BytesIO()
-    soundfile.write(file, samples, sample_rate, format="WAV")
-    return _uri("audio/wav", file.getvalue())
-
-
-def _ticks(limit):
-    """Round numbers from 0 to limit, each with its place in per cent."""
-    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, limit)
-    return [(f"{t:g}", 100 * t / limit) for t in ticks if 0 <= t <= limit]
-
-
-def _spectrograms(signals, sample_rate):
-    """PNGs without axes, frequency upwards, on one scale of RANGE_DB."""
-    window = max(16, round(0.032 * sample_rate))
-    levels = {}
-    for name, values in signals.items():
-        values = np.pad(values, (0, max(0, window - len(values))))
-        power = spectrogram(
-            values, nperseg=window, noverlap=window - window // 4
-        )[2]
-        # The loudest point of what one pixel covers
-        for axis, limit in enumerate(MAX_PIXELS):
-            size = power.shape[axis]
-            starts = np.linspace(0, size, min(size, limit) + 1).astype(int)
-            power = np.maximum.reduceat(power, starts[:-1], axis=axis)
-        levels[name] = 10 * np.log10(power + 1e-20)
-    top = max([-100.0, *(level.max() for level in levels.values())])
-    return {name: _png(level - top) for name, level in levels.items()}
-
-
-def _png(level):
-    shades = np.clip(COLORS * (1 + level / RANGE_DB), 0, COLORS - 1)
-    image = Image.fromarray(np.flipud(shades).astype(np.uint8)).convert("P")
-    colors = matplotlib.colormaps[MAP](np.linspace(0, 1, COLORS), bytes=True)
-    image.putpalette(colors[:, :3].tobytes())
-    file = io.BytesIO()
-    image.save(file, format="PNG", optimize=True)
-    return _uri("image/png", file.getvalue())
-
-
-def legend():
-    """Lists colour stops of a CSS gradient, from the quietest to the loudest."""
-    colors = matplotlib.colormaps[MAP](np.linspace(0, 1, 9), bytes=True)
-    return ", ".join(f"rgb({r}, {g}, {b})" for r, g, b, _ in colors.tolist())
+def _level(signal, sample_rate):
+    """Level in dB, [frequency, time], in windows of 32 ms or the signal."""
+    window = min(len(signal), round(0.032 * sample_rate))
+    power = spectrogram(signal, nperseg=window, noverlap=window // 2)[2]
+    return 10 * np.log10(power + 1e-20)

@@ -8,56 +8,58 @@ Authors
 """
 
 import argparse
-import contextlib
 import os
 import sys
+from pathlib import Path
 
+import pandas as pd
 from summary import score_names, summarise
 
 from reporting.compare import compare, readable
-from reporting.runs import read_curve, read_scores, task_of, variants_of_test
-from reporting.strata import stratify
-from reporting.tables import cells, texts_of, to_csv, to_markdown, write_texts
+from reporting.runs import TASK_NAMES, read_curve, read_scores, task_of
+from reporting.tables import FEW, cells, stratify, to_markdown, write_texts
 
-WRITTEN = (
-    "test_summary.md",
-    "test_summary.tex",
-    "test_strata.csv",
-    "test_strata.md",
-    "report.html",
-)
+CSV = {"index": False, "float_format": "%.6f", "lineterminator": "\n"}
 
 
-def make_tables(run, strata, save_folder, latex):
-    """Makes all tables of a test.
-
-    Raises ValueError where there are no scores or a stratum is unknown.
-
-    Arguments
-    ---------
-    run : str
-        Output folder of a training or a test.
-    strata : list of str
-        Columns to stratify by; None for those of a report.
-    save_folder : str
-        Folder of the manifests; None for the one in the run.
-    latex : bool
-        Whether to make a LaTeX table too.
-
-    Returns
-    -------
-    scores, summary, by_strata : pd.DataFrame
-        See ``runs.read_scores``, ``summary.summarise``, ``strata.stratify``.
-    texts : dict
-        File name -> text, see ``tables.texts_of``.
-    """
+def _make_tables(run, save_folder, strata, latex=False):
+    """Scores, summary, strata (None: those of a report), texts of files."""
     scores = read_scores(run)
     task = task_of(scores)
-    save_folder = save_folder or os.path.join(run, "save")
-    summary = summarise(scores, variants_of_test(run, scores), task)
+    variants = set(scores["variant"])
+    path = os.path.join(run, "test_summary.csv")
+    if os.path.isfile(path):  # it names those that no mixture has
+        variants.update(pd.read_csv(path)["variant"])
+    summary = summarise(scores, variants, task)
     by_strata = stratify(scores, strata, task, save_folder)
-    shown = None if strata == [] else by_strata
-    return scores, summary, by_strata, texts_of(summary, shown, latex)
+    means = cells(summary, "mean")
+    texts = {"test_summary.csv": summary.to_csv(**CSV)}
+    if latex:
+        names = [name for name in means if not name.endswith(" mix")]
+        text = means[names].to_latex(index=False, escape=True)
+        texts["test_summary.tex"] = text
+    if strata != []:
+        texts["test_strata.csv"] = by_strata.to_csv(**CSV)
+        texts["test_strata.md"] = _strata_markdown(by_strata)
+    texts["test_summary.md"] = (
+        f"{to_markdown(means)}\n"
+        "Mean [95 % confidence interval]; n counts rows.\n\n"
+        f"{to_markdown(cells(summary, 'median'))}\n"
+        "Median (standard deviation).\n"
+    )
+    return scores, summary, by_strata, texts
+
+
+def _strata_markdown(by_strata):
+    """A table for each stratum."""
+    none = ["There is no mixture that counts in a mean.\n"]
+    parts = [
+        f"## By {name}\n\n"
+        + to_markdown(cells(table.drop(columns="stratum"), "mean"))
+        for name, table in by_strata.groupby("stratum", sort=False)
+    ]
+    note = f"Means over rows [95 % confidence interval]; few: n < {FEW}.\n"
+    return "\n".join([*(parts or none), note])
 
 
 def clear_report(run):
@@ -68,25 +70,27 @@ def clear_report(run):
     run : str
         Output folder of the run.
     """
-    for name in WRITTEN:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(run, name))
+    for pattern in ("report.html", "test_strata.*", "test_summary.[mt]*"):
+        for path in Path(run).glob(pattern):
+            path.unlink(missing_ok=True)
 
 
-def write_report(
-    run, strata=None, latex=False, save_folder=None, data_folder=None
-):
+def write_report(run, strata=None, save_folder=None, data_folder=None):
     """Writes the tables and the page of a test into its folder.
 
     Where test_summary.md stands, all is complete: it comes last. Where the
     model or the corpus is gone, the page has no examples and says so.
 
+    Raises ValueError without scores or with an unknown stratum.
+
     Arguments
     ---------
     run : str
         Output folder of a training or a test.
-    strata, save_folder, latex
-        See ``make_tables``.
+    strata : list of str
+        Columns to stratify by; None for those of a report.
+    save_folder : str
+        Folder of manifests and checkpoints; None for the one in the run.
     data_folder : str or list of str
         The corpus; None for the one in the run's YAML.
 
@@ -97,68 +101,98 @@ def write_report(
     notes : list of str
         Warnings for the reader of the figures.
     """
-    from reporting.examples import corpus_of, load_tested, make_examples
-    from reporting.facts import read_yaml, run_facts
+    from inference.trained import load_trained, read_run_yaml
+    from runs.record import recorded_starts
+
+    from reporting.examples import make_examples
     from reporting.page import write_page
 
-    scores, summary, by_strata, texts = make_tables(
-        run, strata, save_folder, latex
-    )
-    yaml, settings = read_yaml(run)
     save_folder = save_folder or os.path.join(run, "save")
-    notes = notes_on(scores, summary)
-    trained, examples, reason = None, [], "no mixture has an SI-SDRi"
+    scores, summary, by_strata, texts = _make_tables(run, save_folder, strata)
+    notes = _notes_on(scores, summary)
+    start = (recorded_starts(run) or [{}])[-1]
+    yaml, settings, trained, examples = "", {}, None, []
+    reason = "no mixture has an SI-SDRi"
     try:
-        trained = load_tested(run, save_folder, settings)
-        data_folder = data_folder or corpus_of(run, settings)
+        yaml, settings = read_run_yaml(run)
+        trained = load_trained(_tested(start, settings, save_folder))
+        data_folder = data_folder or _corpus_of(start, settings)
         examples = make_examples(scores, save_folder, data_folder, trained)
     except (ValueError, OSError) as error:
         reason = str(error)
         notes.append(f"the page has no examples to hear: {reason}")
     curve = read_curve(os.path.join(run, "train_log.txt"))
-    last = {"test_summary.md": texts.pop("test_summary.md")}
+    facts = _facts(run, scores, start, settings, curve, trained)
+    tables = summary, scores, by_strata, curve
     clear_report(run)
-    write_texts(texts, run)
     write_page(
         os.path.join(run, "report.html"),
-        summary,
-        scores,
-        by_strata,
-        curve,
-        facts=run_facts(run, task_of(scores), settings, curve, trained),
+        *tables,
+        facts=facts,
         yaml=yaml,
         notes=notes,
         examples=examples,
         no_examples=reason,
     )
-    write_texts(last, run)
+    write_texts(texts, run)
     return to_markdown(cells(summary, "mean")), notes
 
 
-def notes_on(scores, summary):
-    """Lists what a reader has to know before the figures.
+def _tested(start, settings, save_folder):
+    """Where the tested model is: init_from where the run trained none."""
+    model = settings.get("init_from")
+    if model and not list(Path(save_folder).glob("CKPT*")):
+        return os.path.join(start.get("folder", ""), model)
+    return save_folder
 
-    Arguments
-    ---------
-    scores : pd.DataFrame
-        test_scores.csv.
-    summary : pd.DataFrame
-        The result of ``summary.summarise``.
 
-    Returns
-    -------
-    list of str
-        Failed scores, and variants that no mixture has.
-    """
-    notes = []
-    for name in score_names(scores):
-        failures = int(scores[name].isna().sum())
-        if failures and name != "si_sdri":
-            notes.append(
-                f"{failures} of {len(scores)} rows have no {name}: they are "
-                "counted as failures and are no part of its mean; log.txt "
-                "names them"
-            )
+def _corpus_of(start, settings):
+    """The corpus, from the folder in which the run was started."""
+    found = settings.get("data_folder", os.environ.get("POLSESS_DATA_ROOT"))
+    if not found:
+        raise ValueError("name the corpus by --data_folder")
+    folders = [found] if isinstance(found, str) else found
+    return [os.path.join(start.get("folder", ""), f) for f in folders]
+
+
+def _facts(run, scores, start, settings, curve, trained):
+    """Name -> text of what was run, how and where, as far as it is known."""
+    known = {**settings, **start}
+    versions = {"Python": start.get("python"), **start.get("packages", {})}
+    names = [n for n in ("Python", "torch", "speechbrain") if versions.get(n)]
+    facts = {
+        "System": "/".join(os.path.abspath(run).split(os.sep)[-2:]),
+        "Task": TASK_NAMES[task_of(scores)],
+        "Command": start.get("command"),
+        "Commit": start.get("commit"),
+        "Device": start.get("device"),
+        "Versions": ", ".join(f"{name} {versions[name]}" for name in names),
+        "Model": settings.get("init_from"),
+        "Test precision": known.get("eval_precision", known.get("precision")),
+    }
+    if trained is not None:
+        weights = trained.separator.parameters()
+        facts["Parameters"] = f"{sum(w.numel() for w in weights):,}"
+    if len(curve):
+        facts["Training precision"] = known.get("precision")
+        facts["Seed"] = known.get("seed")
+        limit = known.get("number_of_epochs", "?")
+        facts["Epochs"] = f"{curve['epoch'].max():g} of {limit}"
+        best = {} if trained is None else trained.meta
+        if "si_sdri" in best:
+            si_sdri = f"validation SI-SDRi {best['si_sdri']:.2f} dB"
+            facts["Best epoch"] = f"{best['epoch']}, {si_sdri}"
+    return {k: str(fact) for k, fact in facts.items() if fact not in (None, "")}
+
+
+def _notes_on(scores, summary):
+    """Names failed scores, and variants that no mixture has."""
+    failures = scores[score_names(scores)].isna().sum().drop("si_sdri")
+    notes = [
+        f"{count} of {len(scores)} rows have no {name}: they are counted as "
+        "failures and are no part of its mean; log.txt names them"
+        for name, count in failures[failures > 0].items()
+    ]
     empty = summary.loc[summary["n"] == 0, "variant"]
     if len(empty):
         notes.append(f"no test mixture has the variant {', '.join(empty)}")
@@ -167,11 +201,7 @@ def notes_on(scores, summary):
 
 def _page_command(arguments):
     table, notes = write_report(
-        arguments.run,
-        arguments.strata,
-        arguments.latex,
-        arguments.save_folder,
-        arguments.data_folder,
+        arguments.run, arguments.strata, data_folder=arguments.data_folder
     )
     print(table)
     for note in notes:
@@ -179,13 +209,11 @@ def _page_command(arguments):
 
 
 def _tables_command(arguments):
-    *_, texts = make_tables(
-        arguments.run,
-        arguments.strata,
-        arguments.save_folder,
-        arguments.latex,
+    save_folder = os.path.join(arguments.run, "save")
+    *_, texts = _make_tables(
+        arguments.run, save_folder, arguments.strata, arguments.latex
     )
-    write_texts(texts, arguments.output_folder or arguments.run)
+    write_texts(texts, arguments.run)
     print(texts["test_summary.md"])
     print(texts.get("test_strata.md", ""))
 
@@ -197,17 +225,16 @@ def _compare_command(arguments):
     scores = {run: read_scores(run) for run in runs}
     first = set(score_names(scores[runs[0]]))
     for run in runs[1:]:
-        apart = first ^ set(score_names(scores[run]))
+        apart = sorted(first ^ set(score_names(scores[run])))
         if apart:
-            print(
-                f"only in one of {runs[0]} and {run}: "
-                f"{', '.join(sorted(apart))}",
-                file=sys.stderr,
-            )
+            names = f"{runs[0]} and {run}: {', '.join(apart)}"
+            print(f"only in one of {names}", file=sys.stderr)
     table = compare(scores)
     if arguments.output:
         folder, name = os.path.split(os.path.abspath(arguments.output))
-        write_texts({name: to_csv(table)}, folder)
+        # Significant digits: however small a p is, it is not written as 0.
+        text = table.to_csv(index=False, float_format="%.6g")
+        write_texts({name: text}, folder)
     print(f"Differences to {runs[0]} [95 % confidence interval]\n")
     print(to_markdown(readable(table)))
 
@@ -233,13 +260,11 @@ def main(arguments=None, description=None):
     page.add_argument("--data_folder", nargs="+", help="where the corpus moved")
     page.set_defaults(function=_page_command)
     tables = commands.add_parser("tables", help="tables of a run")
-    tables.add_argument("--output_folder", help="where to write: RUN")
+    tables.add_argument("--latex", action="store_true")
     tables.set_defaults(function=_tables_command)
     for command, strata in ((page, None), (tables, [])):
         command.add_argument("run", help="output folder of a training")
         command.add_argument("--strata", nargs="*", default=strata)
-        command.add_argument("--save_folder", help="of the manifests: RUN/save")
-        command.add_argument("--latex", action="store_true")
     comparison = commands.add_parser("compare", help="runs with the first")
     comparison.add_argument("runs", nargs="+", help="output folders")
     comparison.add_argument("--output", help="a CSV file")

@@ -1,25 +1,30 @@
-"""Reads the scores and the training log in the folder of a run.
+"""Reads the folder of a run: scores, training log, facts.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import os
+from pathlib import Path
 
 import pandas as pd
 import summary
 from summary import LABELS, score_names
 from variants import SETTINGS, TASKS, VARIANTS, source_names
 
+TASK_NAMES = {
+    "ES": "ES, enhance a single speaker",
+    "EB": "EB, enhance both speakers",
+    "SB": "SB, separate both speakers",
+}
 FIRST_COLUMNS = [*LABELS, "si_sdr", "si_sdr_mix", "si_sdri"]
-# Key of train_log.txt -> column of the learning curve
+# Column of the learning curve -> key of train_log.txt
 LOGGED = {
     "epoch": "epoch",
-    "lr": "lr",
-    "train loss": "train_loss",
-    "valid SI-SDRi": "si_sdri",
-    "valid ci_low": "ci_low",
-    "valid ci_high": "ci_high",
+    "train_loss": "train loss",
+    "si_sdri": "valid SI-SDRi",
+    "ci_low": "valid ci_low",
+    "ci_high": "valid ci_high",
 }
 
 
@@ -32,7 +37,7 @@ def read_scores(run):
     Arguments
     ---------
     run : str
-        Output folder of a training.
+        Output folder of a training or a test.
 
     Returns
     -------
@@ -58,60 +63,26 @@ def read_scores(run):
 
 
 def _problem(scores):
-    """Names the first defect of scores; empty where there is none."""
-    found = list(scores)
-    if found[: len(FIRST_COLUMNS)] != FIRST_COLUMNS:
-        return (
-            f"expected the columns {', '.join(FIRST_COLUMNS)} first, found "
-            f"{', '.join(found) or 'none'}"
-        )
+    """Says what is wrong with the scores; empty where nothing is."""
+    if not set(FIRST_COLUMNS) <= set(scores):
+        return f"expected the columns {', '.join(FIRST_COLUMNS)}"
     if scores.empty:
         return "expected a row for each mixture, found none"
     for name in score_names(scores):
-        pair = name.removesuffix("_mix")
-        if name != "si_sdri" and not {pair, f"{pair}_mix"} <= set(found):
-            return f"expected {pair} and {pair}_mix, found only one of them"
         if not pd.api.types.is_numeric_dtype(scores[name]):
             return f"expected numbers in the column {name}, found texts"
-    unnamed = scores[list(LABELS)].isna().any(axis=1)
-    if unnamed.any():
-        line = unnamed.idxmax() + 2
-        return f"expected {', '.join(LABELS)} in each row, not so in row {line}"
     for column, known in (("variant", VARIANTS), ("setting", SETTINGS)):
         odd = sorted(set(scores[column].astype(str)) - set(known))
         if odd:
-            return (
-                f"expected {column}s out of {', '.join(known)}, found {odd[0]}"
-            )
+            return f"expected {column}s of {', '.join(known)}, found {odd[0]}"
     if task_of(scores) is None:
-        return f"no task has the sources {sorted(set(scores['source']))}"
+        sources = sorted(set(scores["source"].astype(str)))
+        return f"no task has the sources {sources}"
     repeated = scores[scores.duplicated(list(LABELS))]
     if len(repeated):
         first = ", ".join(map(str, repeated.iloc[0][list(LABELS)]))
         return f"expected one row for each source, found two of {first}"
     return ""
-
-
-def variants_of_test(run, scores):
-    """Lists the tested variants, also those that no mixture has.
-
-    Arguments
-    ---------
-    run : str
-        Output folder of a training.
-    scores : pd.DataFrame
-        Its test_scores.csv.
-
-    Returns
-    -------
-    list of str
-        The variants of the scores, and of test_summary.csv where it exists.
-    """
-    variants = set(scores["variant"])
-    path = os.path.join(run, "test_summary.csv")
-    if os.path.isfile(path):
-        variants |= set(pd.read_csv(path)["variant"])
-    return [variant for variant in VARIANTS if variant in variants]
 
 
 def task_of(scores):
@@ -141,7 +112,8 @@ def read_curve(path):
     """Reads the epochs of a log of SpeechBrain's FileTrainLogger.
 
     Lines that name no epoch, for instance where a full disk cut the log, are
-    passed over.
+    passed over. An epoch that was trained again after an interruption counts
+    once.
 
     Arguments
     ---------
@@ -151,22 +123,16 @@ def read_curve(path):
     Returns
     -------
     pd.DataFrame
-        Columns epoch, lr, train_loss (dB), si_sdri, ci_low and ci_high (dB,
-        validation), as far as the log has them. An epoch that was trained again
-        after an interruption counts once. Empty without a log.
+        Columns epoch, train_loss (dB), si_sdri, ci_low and ci_high (dB,
+        validation), NaN where the log has no number. Empty without a log.
     """
-    if not os.path.isfile(path):
-        return pd.DataFrame()
-    rows = []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            items = line.strip().replace(" - ", ", ").split(", ")
-            found = dict(i.split(": ") for i in items if i.count(": ") == 1)
-            row = {LOGGED[key]: found[key] for key in LOGGED if key in found}
-            if "epoch" in row:
-                rows.append(row)
-    if not rows:
-        return pd.DataFrame()
-    curve = pd.DataFrame(rows).apply(pd.to_numeric, errors="coerce")
+    path = Path(path)
+    text = path.read_text("utf-8", "replace") if path.is_file() else ""
+    lines = pd.Series(text.splitlines(), dtype=object).str
+    columns = {
+        column: lines.extract(f"(?:^|, | - ){key}: ([^ ,]+)", expand=False)
+        for column, key in LOGGED.items()
+    }
+    curve = pd.DataFrame(columns).apply(pd.to_numeric, errors="coerce")
     curve = curve.dropna(subset="epoch").drop_duplicates("epoch", keep="last")
     return curve.sort_values("epoch", ignore_index=True)

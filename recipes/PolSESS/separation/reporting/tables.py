@@ -1,4 +1,4 @@
-"""Tables as text: Markdown, CSV, LaTeX.
+"""Tables of a test as text, and scores by strata of the test mixtures.
 
 Authors
  * The PolSESS recipe team 2026
@@ -8,9 +8,162 @@ import os
 import re
 
 import numpy as np
-from summary import score_names
+import pandas as pd
+from summary import describe, score_names
+from variants import VARIANTS, counts_in_means
 
-from reporting.strata import CAVEATS, FEW
+# Of a report, as far as the corpus has them
+DEFAULT = ("ssr_db", "scene_class", "event_class", "si_sdr_mix")
+FEW = 10  # rows; a stratum with fewer is marked
+BIN_DB = 5  # width of the bins of SI-SDR
+MOST_VALUES = 12  # a number with more different values is cut into quarters
+NONE = "(none)"
+NAMES = ("ID", "speaker1", "speaker2")  # although some look like numbers
+NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?"
+
+
+def stratify(scores, names, task, save_folder):
+    """Averages the scores within strata of the test mixtures.
+
+    Raises ValueError when a name is not a column of the scores, the manifests
+    or the metadata, or when a manifest is missing or lacks a mixture.
+
+    Arguments
+    ---------
+    scores : pd.DataFrame
+        test_scores.csv.
+    names : list of str
+        Columns of the scores (SI-SDR is cut into bins of 5 dB, with their lower
+        bound), of the test manifests or of the metadata of the corpus. Other
+        numbers with more than 12 different values are cut into quarters. None
+        for those of DEFAULT for which a mixture has a value.
+    task : str
+        ES, EB or SB; C is not part of the means of ES and EB.
+    save_folder : str
+        Folder of the manifests.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns stratum (its name), value ("(none)" comes last), n, mixtures,
+        few (less than 10 rows), and those of ``summary.describe``, means over
+        rows; the intervals take indoor and outdoor mixtures as one sample.
+    """
+    scores = scores.loc[[counts_in_means(v, task) for v in scores["variant"]]]
+    columns = score_names(scores)
+    table = []
+    for name in dict.fromkeys(DEFAULT if names is None else names):
+        values = _strata_of(scores, name, save_folder)
+        if names is None and (values == NONE).all():
+            continue
+        for value, rows in scores.groupby(values, observed=True):
+            row = {"stratum": name, "value": value}
+            # It is chance how many of a stratum's mixtures are indoors.
+            row.update(describe(rows.assign(setting="any"), columns))
+            table.append(row)
+    first = ["stratum", "value", *describe(scores[:0], columns)]
+    frame = pd.DataFrame(table, columns=first)
+    frame.insert(4, "few", frame["n"] < FEW)
+    return frame
+
+
+def _strata_of(scores, name, save_folder):
+    """The stratum of each row of the scores, an ordered categorical."""
+    if name in scores:
+        values = scores[name]
+    else:
+        values = scores["ID"].map(_column(scores, name, save_folder))
+    texts = values.dropna().astype(str)
+    texts = texts[texts != ""]
+    if name in NAMES or not texts.str.fullmatch(NUMBER).all():
+        order = VARIANTS if name == "variant" else sorted(set(texts))
+    else:
+        texts, order = _bins(texts.astype(float), name)
+    texts = texts.reindex(values.index, fill_value=NONE)
+    categories = list(dict.fromkeys([*order, NONE]))
+    return texts.astype(pd.CategoricalDtype(categories, ordered=True))
+
+
+def _bins(numbers, name):
+    """Labels numbers by their bins; returns the labels in their order too."""
+    bins = numbers
+    if name.startswith("si_sdr"):
+        bins = BIN_DB * np.floor(numbers / BIN_DB) + 0.0
+        labels = bins.map(lambda low: f"{low:g} to {low + BIN_DB:g} dB")
+    elif numbers.nunique() <= MOST_VALUES:
+        labels = numbers.map(lambda number: f"{number + 0.0:.12g}")
+    else:
+        bins = pd.qcut(numbers, 4, labels=False, duplicates="drop")
+        labels = numbers.groupby(bins).transform(
+            lambda part: f"{part.min() + 0.0:.8g} to {part.max() + 0.0:.8g}"
+        )
+    return labels, labels[bins.sort_values().index].unique()
+
+
+def _column(scores, name, save_folder):
+    """Mixture ID -> value of a column of the manifests or the metadata."""
+    known = list(scores)
+    for files in (scores["variant"].unique(), ["metadata"]):
+        table = pd.concat(_read(save_folder, file) for file in files)
+        known += [column for column in table if not column.endswith("_wav")]
+        if name in table:
+            break
+    else:
+        raise ValueError(
+            f"strata: {name!r} is not a column of the scores, the manifests or "
+            f"the metadata; choose from {', '.join(dict.fromkeys(known))}"
+        )
+    missing = sorted(set(scores["ID"]) - set(table["ID"]))
+    if missing:
+        raise ValueError(
+            f"strata: {len(missing)} tested mixtures are not in the files of "
+            f"{save_folder}, for instance {missing[0]}; these are of another "
+            "corpus"
+        )
+    return table.drop_duplicates("ID").set_index("ID")[name]
+
+
+def _read(save_folder, name):
+    """A manifest, or the metadata, as texts."""
+    path = os.path.join(save_folder, f"test_{name}.csv")
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"strata: {path} is missing; prepare the corpus again (train.py "
+            "without --skip_prep), or do without strata (--strata with no name)"
+        )
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def number(value, name, sign=""):
+    """Formats a score, with two digits or those of a STOI.
+
+    Arguments
+    ---------
+    value : float
+        The score.
+    name : str
+        Its name, for instance si_sdr.
+    sign : str
+        "+" for a difference.
+
+    Returns
+    -------
+    str
+        A hyphen for NaN and infinities.
+
+    Example
+    -------
+    >>> (
+    ...     number(-0.001, "si_sdr"),
+    ...     number(0.8126, "stoi_mix"),
+    ...     number(1, "x", "+"),
+    ... )
+    ('0.00', '0.813', '+1.00')
+    """
+    digits = 3 if "stoi" in name else 2
+    if not np.isfinite(value):
+        return "-"
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
 
 
 def cells(table, style):
@@ -19,7 +172,7 @@ def cells(table, style):
     Arguments
     ---------
     table : pd.DataFrame
-        The result of ``summary.summarise`` or ``strata.stratify``.
+        The result of ``summary.summarise`` or ``stratify``.
     style : str
         "mean": with its interval (without one for the mixture) and the number
         of failures; "median": with the standard deviation.
@@ -31,7 +184,6 @@ def cells(table, style):
 
     Example
     -------
-    >>> import pandas as pd
     >>> table = pd.DataFrame({"variant": ["S"], "n": [3], "pesq_failures": [1]})
     >>> table[["pesq_mean", "pesq_ci_low", "pesq_ci_high"]] = 1.5, 1, 2
     >>> cells(table, "mean").loc[0].tolist()
@@ -51,21 +203,15 @@ def cells(table, style):
 
 
 def _cell(row, name, style):
-    digits = 3 if "stoi" in name else 2
-
-    def number(key):
-        """Formats a part of the score; adding 0 turns -0.00 into 0.00."""
-        return f"{round(row[f'{name}_{key}'], digits) + 0.0:.{digits}f}"
-
-    def known(key):
-        """Whether that part is a number."""
-        return np.isfinite(row[f"{name}_{key}"])
-
-    text = number(style) if known(style) else "-"
-    if style == "median" and known("std"):
-        text += f" ({number('std')})"
-    if style == "mean" and known("ci_low") and not name.endswith("_mix"):
-        text += f" [{number('ci_low')}, {number('ci_high')}]"
+    """A score of a row."""
+    text, low, high, deviation = (
+        number(row.get(f"{name}_{part}", np.nan), name)
+        for part in (style, "ci_low", "ci_high", "std")
+    )
+    if style == "median" and deviation != "-":
+        text += f" ({deviation})"
+    if style == "mean" and low != "-" and not name.endswith("_mix"):
+        text += f" [{low}, {high}]"
     failures = row[f"{name}_failures"]
     return f"{text} ({failures} failed)" if failures else text
 
@@ -85,7 +231,6 @@ def to_markdown(text):
 
     Example
     -------
-    >>> import pandas as pd
     >>> print(to_markdown(pd.DataFrame({"n": ["3"]})), end="")
     | n |
     | --- |
@@ -97,74 +242,6 @@ def to_markdown(text):
         [re.sub(r"[\\|<*`]", r"\\\g<0>", c) for c in line] for line in lines
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def texts_of(summary, by_strata=None, latex=False):
-    """Writes the tables of a test as the texts of their files.
-
-    Arguments
-    ---------
-    summary : pd.DataFrame
-        The result of ``summary.summarise``.
-    by_strata : pd.DataFrame
-        The result of ``strata.stratify``; None for no such table.
-    latex : bool
-        Whether to write a LaTeX tabular (booktabs) too.
-
-    Returns
-    -------
-    dict
-        File name -> text, test_summary.md last.
-    """
-    texts = {"test_summary.csv": to_csv(summary)}
-    means = cells(summary, "mean")
-    if latex:
-        names = [name for name in means if not name.endswith(" mix")]
-        text = means[names].to_latex(index=False, escape=True)
-        texts["test_summary.tex"] = text
-    if by_strata is not None:
-        texts["test_strata.csv"] = to_csv(by_strata)
-        texts["test_strata.md"] = _strata_markdown(by_strata)
-    texts["test_summary.md"] = (
-        f"{to_markdown(means)}\n"
-        "Mean [95 % confidence interval]; n counts rows.\n\n"
-        f"{to_markdown(cells(summary, 'median'))}\n"
-        "Median (standard deviation).\n"
-    )
-    return texts
-
-
-def _strata_markdown(by_strata):
-    """A table for each stratum, with its caveat."""
-    if by_strata.empty:
-        return "There is no mixture that counts in a mean.\n"
-    parts = []
-    for name, table in by_strata.groupby("stratum", sort=False):
-        text = to_markdown(cells(table.drop(columns="stratum"), "mean"))
-        parts.append(f"## By {name}\n\n{text}")
-        if name in CAVEATS:
-            parts.append(f"{CAVEATS[name]}\n")
-    means = f"Means over rows [95 % confidence interval]; few: n < {FEW}.\n"
-    return "\n".join([*parts, means])
-
-
-def to_csv(table):
-    """Writes a table as comma-separated values.
-
-    Arguments
-    ---------
-    table : pd.DataFrame
-        Numbers get six decimals, p-values four digits; NaN is empty.
-
-    Returns
-    -------
-    str
-        As in test_summary.csv.
-    """
-    if "p_value" in table:
-        p_value = table["p_value"].map("{:.4g}".format, na_action="ignore")
-        table = table.assign(p_value=p_value)
-    return table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
 def write_texts(texts, output_folder):
