@@ -121,20 +121,16 @@ def dataio_prep(hparams, splits):
     Returns
     -------
     dict
-        Split -> dataset with the items mixture_id, setting, variant, mix_sig
-        [time] and sources_sig [time, source]; save_audio but in training.
-        Under distributed evaluation each rank has its share.
+        Split -> dataset with mixture_id, setting, variant, mix_sig, [time],
+        sources_sig, [time, source], and save_audio, but in training.
     """
-    curriculum = hparams.get("curriculum") or []
+    stages = [hparams, *(hparams.get("curriculum") or [])]
     variants = {
-        "train": sum(
-            [stage["variants"] for stage in curriculum],
-            hparams.get("variants", []),
-        ),
+        "train": [v for stage in stages for v in stage.get("variants", [])],
         "valid": [
-            variant
-            for variant in hparams.get("valid_variants", [])
-            if counts_in_means(variant, hparams["task"])
+            v
+            for v in hparams.get("valid_variants", [])
+            if counts_in_means(v, hparams["task"])
         ],
         "test": hparams["test_variants"],
     }
