@@ -124,12 +124,6 @@ def stoi(estimate, reference, sample_rate, extended=False):
     time-frequency weighted noisy speech", TASLP 2011. Where the reference is
     silent or has too little speech, the package ``pystoi`` returns a number
     without meaning: this raises ValueError. A silent estimate has 0.
-
-    Example
-    -------
-    >>> signal = np.random.default_rng(0).standard_normal(8000)
-    >>> round(stoi(2 * signal, signal, 8000), 6)
-    1.0
     """
     from pystoi import stoi as pystoi
 
@@ -182,12 +176,8 @@ def score_signal(signal, reference, sample_rate, names):
 
     Example
     -------
-    >>> reference = np.array([1.0, -1.0, 1.0, -1.0])
-    >>> error = np.array([1.0, 1.0, -1.0, -1.0])
-    >>> score_signal(reference + error, reference, 8000, ["si_sdr"])
-    {'si_sdr': (0.0, None)}
-    >>> score_signal(error, 0 * error, 8000, ["si_sdr"])
-    {'si_sdr': (nan, "ValueError('silent reference')")}
+    >>> score_signal(np.ones(4), np.zeros(4), 8000, ["sdr"])
+    {'sdr': (nan, "ValueError('silent reference')")}
     """
     scores = {}
     for name in names:

@@ -29,11 +29,6 @@ from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
-ADVICE = (
-    "restore the file, or list all such files by prepare_polsess.py --audit "
-    "full; then the same command goes on from the last checkpoint"
-)
-
 
 def draw(seed, epoch, mixture_id, purpose):
     """Draws a uniform number in [0, 1), a function of its arguments alone.
@@ -220,7 +215,8 @@ def _read_signal(mixture_id, path, sample_rate, frames, start, stop):
         found = str(error) if os.path.exists(path) else "no such file"
     raise ValueError(
         f"mixture {mixture_id}: {path}: expected {expected}, found {found}; "
-        f"{ADVICE}"
+        "restore the file, or list all such files by prepare_polsess.py --audit "
+        "full; then the same command goes on from the last checkpoint"
     )
 
 
@@ -356,11 +352,6 @@ def one_row_per_variant(mixtures, saved=()):
     dict
         ``<mixture ID>_<variant>`` -> row with that single variant and the bool
         ``save_audio``. Under distributed evaluation the share of this rank.
-
-    Example
-    -------
-    >>> list(one_row_per_variant({"abc": {"variants": ["S", "E"]}}))
-    ['abc_S', 'abc_E']
     """
     saved = set(saved)
     rows = {
@@ -433,12 +424,9 @@ class EpochSampler(Sampler):
 
     def __iter__(self):
         seed, epoch = self.mixer.seed, int(self.mixer.epoch)
-        return iter(
-            sorted(
-                self._used(epoch),
-                key=lambda index: draw(seed, epoch, self.ids[index], "order"),
-            )
-        )
+        used = self._used(epoch)
+        used.sort(key=lambda i: draw(seed, epoch, self.ids[i], "order"))
+        return iter(used)
 
     def __len__(self):
         return len(self._used(int(self.mixer.epoch)))

@@ -77,14 +77,8 @@ class Utterance:
     def signals(self):
         """Lists what one listens to, name -> [time].
 
-        These are the mixture, each estimate at the level of its reference and
-        each reference. Non-finite samples of estimates are set to zero.
-
-        Example
-        -------
-        >>> one = np.ones((4, 1))
-        >>> list(Utterance({}, ["s1"], one, one, one[:, 0]).signals())
-        ['mixture', 'estimate s1', 'reference s1']
+        These are mixture, each estimate at the level of its reference, such as
+        ``estimate s1``, and each reference. Non-finite samples become zero.
         """
         signals = {"mixture": self.mixture}
         for name, signal in zip(self.sources, self._scaled().T):

@@ -44,8 +44,8 @@ def variant_strata(scores):
     return scores["variant"].where(~is_clean, "C " + scores["setting"])
 
 
-def mean_interval(rows, column, strata=None, confidence=0.95):
-    """Computes the mean of a score and its confidence interval.
+def mean_interval(rows, column, strata=None):
+    """Computes the mean of a score and its 95 % confidence interval.
 
     The variants and the sources of one mixture are not independent, so it is
     the mixtures that are the sample: each contributes the sum of its rows'
@@ -61,8 +61,6 @@ def mean_interval(rows, column, strata=None, confidence=0.95):
     strata : pd.Series
         Label of each row's stratum, for the mean over strata of their means
         (macro mean). None for the mean of all rows.
-    confidence : float
-        Level of the interval, in (0, 1).
 
     Returns
     -------
@@ -97,8 +95,7 @@ def mean_interval(rows, column, strata=None, confidence=0.95):
     if variances.sum() == 0:
         return mean, mean, mean
     freedom = variances.sum() ** 2 / (variances**2 / (counts - 1)).sum()
-    quantile = stats.t.ppf((1 + confidence) / 2, freedom)
-    half_width = quantile * np.sqrt(variances.sum())
+    half_width = stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum())
     return mean, mean - half_width, mean + half_width
 
 
@@ -133,13 +130,6 @@ def describe(rows, columns, strata=None):
     dict
         n (rows), mixtures, and ``<score>_<part>`` for each of PARTS; NaN where
         it is not defined.
-
-    Example
-    -------
-    >>> rows = pd.DataFrame({"ID": ["a", "b"], "setting": "indoor"})
-    >>> found = describe(rows.assign(x=[1.0, np.nan]), ["x"])
-    >>> [float(found[key]) for key in ("n", "x_failures", "x_mean", "x_std")]
-    [2.0, 1.0, 1.0, nan]
     """
     one = pd.Series("", rows.index) if strata is None else strata
     groups = rows[columns].groupby(one)

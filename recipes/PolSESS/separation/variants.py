@@ -142,8 +142,6 @@ def cancelled(variant, task, setting):
     -------
     >>> cancelled("SR", "SB", "indoor")
     ['event_wav', 'event_reverb_wav']
-    >>> cancelled("SE", "ES", "outdoor")
-    ['s2_wav']
     >>> cancelled("C", "SB", "dry")
     []
     """
