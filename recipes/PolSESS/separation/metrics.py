@@ -42,6 +42,7 @@ def si_sdr(estimate, reference, sample_rate=None):
 
 
 def _zero_mean(signal, name):
+    """In float64; raises ValueError where nothing but a constant is left."""
     signal = np.asarray(signal, dtype=np.float64)
     centred = signal - signal.mean()
     if centred @ centred <= ROUNDING * (signal @ signal):
@@ -50,6 +51,7 @@ def _zero_mean(signal, name):
 
 
 def _ratio_db(target, error):
+    """Energy of the target over that of the error, in dB."""
     target, error = target @ target, error @ error
     if target <= ROUNDING * error:
         raise ValueError("nothing of the reference in the estimate")
@@ -118,7 +120,7 @@ def pesq(estimate, reference, sample_rate):
 
 
 def stoi(estimate, reference, sample_rate, extended=False):
-    """Short-time objective intelligibility, at most 1; ``extended`` for ESTOI.
+    """Short-time objective intelligibility, at most 1; extended: True for ESTOI.
 
     C. Taal et al., "An algorithm for intelligibility prediction of
     time-frequency weighted noisy speech", TASLP 2011. Where the reference is

@@ -132,20 +132,10 @@ def _labels(batch):
 
 
 def validation_rows(batch, si_sdr):
-    """Computes the SI-SDRi of a batch.
+    """Computes the SI-SDRi from the SI-SDR of a batch, [batch, source], in dB.
 
-    Arguments
-    ---------
-    batch : speechbrain.dataio.batch.PaddedBatch
-        See ``utterances_of``.
-    si_sdr : torch.Tensor
-        SI-SDR of the estimates in dB, [batch, source].
-
-    Returns
-    -------
-    list of dict
-        ID, variant, setting, si_sdri (dB) and silent of each source: against
-        a silent reference no score is defined, and it is NaN.
+    Returns a dict for each source: ID, variant, setting, si_sdri and silent.
+    Against a silent reference no score is defined, and it is NaN.
     """
     mixture, lengths = batch.mix_sig
     reference, _ = batch.sources_sig

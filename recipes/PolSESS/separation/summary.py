@@ -160,12 +160,9 @@ def groups_of(scores, variants, task):
 
     Yields
     ------
-    name, setting : str
-        The variant, or the kind of mean; empty setting for all settings.
-    rows : pd.DataFrame
-        Empty for a variant without a mixture.
-    strata : pd.Series
-        For a macro mean, see ``variant_strata``.
+    tuple
+        Variant or kind of mean, setting (empty for all), rows (empty for a
+        variant without a mixture), and for a macro mean ``variant_strata``.
     """
     for variant in [v for v in VARIANTS if v in variants]:
         rows = scores[scores["variant"] == variant]
@@ -196,20 +193,12 @@ def summarise(scores, variants, task):
 
 
 def validation_stats(rows):
-    """Computes the figures of a validation.
+    """Computes the figures of a validation from ``scoring.validation_rows``.
 
-    Arguments
-    ---------
-    rows : list of dict
-        See ``scoring.validation_rows``.
-
-    Returns
-    -------
-    dict
-        SI-SDRi, the macro mean in dB, ci_low, ci_high, n, mixtures, failures,
-        and the mean of each variant. Silent references are left out; SI-SDRi is
-        NaN if another score is not finite, since a mean of fewer mixtures does
-        not compare with other epochs.
+    Returns a dict: SI-SDRi, the macro mean in dB, with ci_low and ci_high; n,
+    mixtures, failures; the mean of each variant. Silent references are left
+    out. SI-SDRi is NaN if another score is not finite, since a mean of fewer
+    mixtures does not compare with other epochs.
     """
     rows = pd.DataFrame(rows)
     # A model that diverges gives infinities, too.

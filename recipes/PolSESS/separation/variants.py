@@ -97,7 +97,7 @@ def source_names(task):
 def default_variants(task):
     """Lists the variants on which a task (str) is trained and tested.
 
-    These are all that ``counts_in_means``. Raises ValueError when the task is unknown.
+    All that ``counts_in_means``; raises ValueError when the task is unknown.
 
     Example
     -------
