@@ -127,7 +127,7 @@ def test_norms_fail_in_float16_without_the_cure_and_not_with_it(norm, signal):
         y = y * 2**-15  # 1 LSB
     stock = norm(16)
     cured = copy.deepcopy(stock)
-    assert _norms_in_float32(torch.nn.Sequential(cured)) == 1
+    _norms_in_float32(torch.nn.Sequential(cured))
     assert torch.allclose(cured(y), stock(y), atol=1e-5)
     half = y.half()
     in_half = cured(half.requires_grad_())

@@ -1,11 +1,11 @@
 """Metrics of one utterance.
 
 A metric is a pure function (estimate, reference, sample_rate) -> float, higher
-is better: two arrays, [time], of equal length, and a rate in Hz. It raises where
-it has no answer; ``score_signal`` turns that into an empty cell and reports it,
-so that a failure is neither lost nor averaged away. A metric of your own is a
-function of this file, named in METRICS. Scoring processes import this file and
-not torch, which would cost each of them seconds.
+is better. The signals are np.ndarray, [time], of one length, the rate is in Hz.
+It raises where it has no answer; ``score_signal`` turns that into an empty cell
+and reports it, so that a failure is neither lost nor averaged away. A metric of
+your own is a function of this file, named in METRICS. Scoring processes import
+this file and not torch, which would cost each of them seconds.
 
 Authors
  * The PolSESS recipe team 2026
@@ -110,8 +110,8 @@ def _solve(auto, cross):
 def pesq(estimate, reference, sample_rate):
     """Perceptual evaluation of speech quality (MOS-LQO).
 
-    Narrow band (ITU-T P.862) at 8000 Hz, wide band (P.862.2) at 16000 Hz. Raises
-    the errors of the package ``pesq``, for instance where it finds no speech.
+    Narrow band (ITU-T P.862) at 8000 Hz, wide band (P.862.2) at 16000 Hz.
+    Raises the errors of the package ``pesq``, such as that of no speech.
     """
     from pesq import pesq as itu_pesq
 
@@ -120,7 +120,7 @@ def pesq(estimate, reference, sample_rate):
 
 
 def stoi(estimate, reference, sample_rate, extended=False):
-    """Short-time objective intelligibility, at most 1; extended: True for ESTOI.
+    """Short-time objective intelligibility, at most 1; extended for ESTOI.
 
     C. Taal et al., "An algorithm for intelligibility prediction of
     time-frequency weighted noisy speech", TASLP 2011. Where the reference is

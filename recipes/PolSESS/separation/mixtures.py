@@ -215,8 +215,8 @@ def _read_signal(mixture_id, path, sample_rate, frames, start, stop):
         found = str(error) if os.path.exists(path) else "no such file"
     raise ValueError(
         f"mixture {mixture_id}: {path}: expected {expected}, found {found}; "
-        "restore the file, or list all such files by prepare_polsess.py --audit "
-        "full; then the same command goes on from the last checkpoint"
+        "restore the file, or list all such files by prepare_polsess.py "
+        "--audit full; then the same command goes on from the last checkpoint"
     )
 
 
@@ -296,20 +296,9 @@ def _read_manifest(save_folder, split, variant, data_root):
 def pick_mixtures(mixtures, limit):
     """Picks mixtures, indoor and outdoor ones in the proportions of the whole.
 
-    Neither a seed nor the order of rows changes the pick, and a smaller one is
-    contained in a larger one. Raises ValueError when the limit is not a number.
-
-    Arguments
-    ---------
-    mixtures : dict
-        Mixture ID -> row with ``setting``.
-    limit : int or str
-        How many to pick at most, or "all".
-
-    Returns
-    -------
-    list of str
-        Sorted IDs.
+    Returns at most ``limit`` IDs (int, or "all"), sorted. Neither a seed nor
+    the order of rows changes the pick, and a smaller one is contained in a
+    larger one. Raises ValueError when the limit is not a number.
 
     Example
     -------
@@ -340,18 +329,10 @@ def pick_mixtures(mixtures, limit):
 def one_row_per_variant(mixtures, saved=()):
     """Lists every mixture in every variant it has, for validation and test.
 
-    Arguments
-    ---------
-    mixtures : dict
-        The result of ``load_mixtures``.
-    saved : list of str
-        IDs of the mixtures whose signals are to be saved.
-
-    Returns
-    -------
-    dict
-        ``<mixture ID>_<variant>`` -> row with that single variant and the bool
-        ``save_audio``. Under distributed evaluation the share of this rank.
+    Takes the result of ``load_mixtures`` and the IDs of mixtures whose signals
+    are to be saved. Returns a dict, ``<mixture ID>_<variant>`` -> row with that
+    single variant and the bool ``save_audio``; under distributed evaluation the
+    share of this rank.
     """
     saved = set(saved)
     rows = {
@@ -381,17 +362,12 @@ def all_gather_rows(rows):
 class EpochSampler(Sampler):
     """Shuffles the mixtures that the present epoch uses.
 
-    The order is a function of (seed, epoch, mixture ID), unlike that of
-    SpeechBrain's samplers under distributed training, which ignore the seed. A
-    mixture is left out while the curriculum has none of its variants. Raises
-    ValueError where none is left; ranks need as many mixtures in each stage.
-
-    Arguments
-    ---------
-    mixtures : dict
-        The result of ``load_mixtures``, in the order of the dataset.
-    mixer : Mixer
-        Holds seed, epoch and curriculum; ``mixer.set_epoch`` moves both on.
+    Takes the result of ``load_mixtures``, in the order of the dataset, and the
+    ``Mixer``, which holds seed, epoch and curriculum. The order is a function
+    of (seed, epoch, mixture ID), unlike that of SpeechBrain's samplers under
+    distributed training, which ignore the seed. A mixture is left out while the
+    curriculum has none of its variants. Raises ValueError where none is left;
+    ranks need as many mixtures in each stage.
     """
 
     def __init__(self, mixtures, mixer):

@@ -42,23 +42,14 @@ PESQ_RATES = (8000, 16000)  # Hz
 class Utterance:
     """The signals of one mixture in one variant, without padding.
 
-    Arguments
-    ---------
-    labels : dict
-        ID, variant and setting.
-    sources : list of str
-        Names of the sources.
-    estimate, reference : np.ndarray
-        In one order, the estimates as the model scaled them, [time, source].
-    mixture : np.ndarray
-        [time].
+    The estimates are in the order of the references, as the model scaled them.
     """
 
-    labels: dict
-    sources: list
-    estimate: np.ndarray
-    reference: np.ndarray
-    mixture: np.ndarray
+    labels: dict  # ID, variant and setting
+    sources: list  # names
+    estimate: np.ndarray  # [time, source]
+    reference: np.ndarray  # [time, source]
+    mixture: np.ndarray  # [time]
 
     def _scaled(self):
         """Projects the references onto the estimates, [time, source].
@@ -191,7 +182,7 @@ class Scorer:
         self.finished = []
 
     def clear(self):
-        """Deletes scores and audio of earlier tests, possibly of another model."""
+        """Deletes scores and audio of earlier tests, maybe of another model."""
         for name in ("test_scores.csv", "test_summary.csv"):
             (self.output_folder / name).unlink(missing_ok=True)
         for signal in ("mixture", "estimate_*", "reference_*"):
@@ -251,7 +242,7 @@ class Scorer:
             self.pool = None
 
     def _start(self, *job):
-        """Starts a job in the pool; None where a pool is not worth its start."""
+        """Starts a job in the pool; None for SI-SDR, which needs no pool."""
         if self.metrics == ["si_sdr"]:
             return None
         try:

@@ -14,16 +14,14 @@ from speechbrain.lobes.models.conv_tasnet import (
 
 
 def _norms_in_float32(module):
-    """Lets SpeechBrain's gLN and cLN layers compute in float32; counts them.
+    """Lets SpeechBrain's gLN and cLN layers compute in float32.
 
     Under autocast they keep their variance in the precision of their input. In
     fp16 the EPS of 1e-8 then vanishes, and silent frames become NaN.
     """
-    norms = (GlobalLayerNorm, ChannelwiseLayerNorm)
-    layers = [layer for layer in module.modules() if isinstance(layer, norms)]
-    for layer in layers:
-        layer.register_forward_pre_hook(_to_float32)
-    return len(layers)
+    for layer in module.modules():
+        if isinstance(layer, (GlobalLayerNorm, ChannelwiseLayerNorm)):
+            layer.register_forward_pre_hook(_to_float32)
 
 
 def _to_float32(layer, inputs):

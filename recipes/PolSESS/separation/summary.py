@@ -180,7 +180,7 @@ def groups_of(scores, variants, task):
 def summarise(scores, variants, task):
     """Makes test_summary.csv: the columns of ``describe`` for each group.
 
-    Takes the arguments of ``groups_of``; returns a pd.DataFrame, where a variant
+    Takes the arguments of ``groups_of``, returns a pd.DataFrame. A variant
     without a mixture has n = 0.
     """
     # A sum depends on its order in the last digit, and the digits shown may too.
