@@ -367,7 +367,7 @@ class EpochSampler(Sampler):
     of (seed, epoch, mixture ID), unlike that of SpeechBrain's samplers under
     distributed training, which ignore the seed. A mixture is left out while the
     curriculum has none of its variants. Raises ValueError where none is left;
-    ranks need as many mixtures in each stage.
+    several ranks need more mixtures than ranks, and as many in each stage.
     """
 
     def __init__(self, mixtures, mixer):
