@@ -99,13 +99,15 @@ def measure_trainings(options, precisions):
             "--eval_precision=fp32",
         ]
         output = work / f"{precision}_{seed}_{options.epochs}"
-        epochs = pd.DataFrame(train(output, arguments, threads))
+        epochs = train(output, arguments, threads)
+        # An epoch that a resume found finished has no speed.
+        speeds = [x.get("train items_per_second") for x in epochs]
         # The log rounds; the best checkpoint is among those that are kept.
         metas = output.glob("save/CKPT+*/CKPT.yaml")
         metas = [yaml.safe_load(path.read_text()) for path in metas]
         row = {"seed": seed, "precision": precision}
         row["si_sdri"] = max(x["si_sdri"] for x in metas if "si_sdri" in x)
-        row["speed"] = float(epochs["train items_per_second"].median())
+        row["speed"] = float(pd.Series(speeds, dtype=float).median())
         rows.append(row)
         print(row, flush=True)
     return rows

@@ -1,4 +1,4 @@
-"""What happens to a file of a corpus behind the back of a run."""
+"""Changes of the files of a corpus during a run."""
 
 import os
 from pathlib import Path

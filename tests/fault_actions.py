@@ -1,4 +1,4 @@
-"""What goes wrong in a run of the fault tests, and the sums of its state."""
+"""Faults in runs of the fault tests, and checksums of the state of a run."""
 
 import hashlib
 import multiprocessing

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import torch
+from checkpoints.checkpointer import SafeCheckpointer
+from checkpoints.checksums import find_problem
 from fault_actions import state_digest
 from recipe import ROOT, SAMPLES, SEPARATION
-from reliability.checkpointer import SafeCheckpointer
-from reliability.checksums import find_problem
 
 # 4 mixtures: a window of 3 batches and a shorter one in each of 2 epochs.
 OPTIONS = (
@@ -102,7 +102,7 @@ def digest(folder):
 
 
 def trace(folder, key):
-    """What a run wrote for its batches or steps."""
+    """Reads the lines of a trace for batches or steps."""
     lines = Path(f"{folder}.trace").read_text().splitlines()
     return [json.loads(line)[key] for line in lines if key in json.loads(line)]
 

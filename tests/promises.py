@@ -1,4 +1,4 @@
-"""What the tests of faults show, in the order of the table of `make faults`."""
+"""Promises that the fault tests check, in the order of `make faults`."""
 
 MODEL = "a killed training ends with the undisturbed model, bit for bit"
 STEPS = "a resume repeats what came after the last checkpoint and skips nothing"

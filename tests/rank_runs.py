@@ -34,7 +34,7 @@ class Run:
     Arguments
     ---------
     folder : Path
-        For its output; beside it, its traces and what it prints.
+        Output folder; its traces and its output lie next to it.
     corpus : Path
         The data.
     *options : str
@@ -113,7 +113,7 @@ class Run:
             try:
                 command = path.read_bytes().split(b"\0")
             except OSError:
-                continue  # it has ended meanwhile
+                continue  # it has ended
             if f"--output_folder={self.folder}".encode() in command:
                 found.append(int(path.parent.name))
         return found
@@ -134,13 +134,13 @@ def succeed(*arguments, **keywords):
 
 
 def trace(folder, rank, key):
-    """What one process wrote for its batches, steps or validations."""
+    """Reads the trace of one rank: batches, steps or validations."""
     lines = Path(f"{folder}.trace.{rank}").read_text().splitlines()
     return [json.loads(line)[key] for line in lines if key in json.loads(line)]
 
 
 def both(folder, key):
-    """What two processes wrote, in pairs."""
+    """Reads the traces of two ranks, in pairs."""
     pair = [trace(folder, rank, key) for rank in (0, 1)]
     return list(zip(*pair, strict=True))
 

@@ -1,13 +1,13 @@
-"""What a user adds to the data pipeline draws by seed, epoch and ID alone."""
+"""Augmentation of a user draws by seed, epoch and ID alone."""
 
 import random
 
 import numpy as np
 import pytest
 import torch
+from checkpoints.random_state import SeededDataset
 from mixtures import Mixer
 from promises import AUGMENTATION
-from reliability.random_state import SeededDataset
 
 from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.dataio.dataset import DynamicItemDataset
@@ -32,7 +32,7 @@ def dataset_of(mixer, ids):
 
 
 def epochs(mixer, workers=0, persistent=False, skip=0, seeded=True):
-    """What is drawn for each of 8 items in 2 epochs, the first from skip on."""
+    """Draws for each of 8 items in 2 epochs, the first epoch from skip on."""
     dataset = dataset_of(mixer, map(str, range(8)))
     if not seeded:
         dataset.__class__ = DynamicItemDataset

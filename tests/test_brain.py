@@ -1,4 +1,4 @@
-"""What the Brain does with the scores of a validation and of a test."""
+"""The Brain and its mixins: scores of a validation and of a test."""
 
 import numpy as np
 import pytest

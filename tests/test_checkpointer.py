@@ -10,13 +10,14 @@ import shutil
 
 import pytest
 import torch
-from reliability import checkpointer, checksums
-from reliability.checkpointer import UNSAFE_SWITCH, SafeCheckpointer
-from reliability.random_state import RandomState
+from checkpoints import checkpointer, checksums
+from checkpoints.checkpointer import UNSAFE_SWITCH, SafeCheckpointer
+from checkpoints.random_state import RandomState
+from runs import folder
 
 from speechbrain.utils.epoch_loop import EpochCounter
 
-LOG = "reliability.checkpointer"
+LOG = "checkpoints.checkpointer"
 
 
 class KillError(BaseException):
@@ -59,7 +60,7 @@ def loaded(folder, **options):
 
 
 def names(folder):
-    """What a folder holds."""
+    """Lists a folder."""
     return sorted(os.listdir(folder))
 
 
@@ -149,7 +150,7 @@ STEPS = {
     "the meta": (SafeCheckpointer, "_save_checkpoint_metafile"),
     "a saver": (torch, "save"),
     "the sums": (checksums.json, "dump"),
-    "to disk": (checksums.os, "fsync"),
+    "to disk": (folder.os, "fsync"),
     "the name": (checkpointer.os, "replace"),
 }
 

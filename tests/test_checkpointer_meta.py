@@ -1,4 +1,4 @@
-"""What a checkpoint is found by, and which ones are kept."""
+"""The meta of checkpoints, and which checkpoints are kept."""
 
 import math
 import time
@@ -141,7 +141,7 @@ def test_a_kill_during_a_deletion_leaves_no_half_checkpoint(
         next(iter(folder.iterdir())).unlink()
 
     with monkeypatch.context() as patch:
-        patch.setattr("reliability.checkpointer.shutil.rmtree", cut_off)
+        patch.setattr("checkpoints.checkpointer.shutil.rmtree", cut_off)
         keep_one(saver, 4, {"score": 9})
     assert any(name.startswith(".CKPT+") for name in names(tmp_path))
     assert loaded(tmp_path) == 4

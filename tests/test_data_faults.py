@@ -18,13 +18,13 @@ EXPECTED = {
     "deleted": "no such file",
     "truncated": "found 7989 samples at 8000 Hz in 1 channel",
     "rate": "found 16000 samples at 16000 Hz in 1 channel",
-    "stereo": "found 16000 samples at 8000 Hz in 2 channels",
+    "stereo": "found 16000 samples at 8000 Hz in 2 channel",
     "shorter": "found 15999 samples",
     "longer": "found 16001 samples",
     "nan": "NaN or infinite",
     "inf": "NaN or infinite",
-    "emptied": "found Error opening",
-    "garbage": "found Error opening",
+    "emptied": "Error opening",
+    "garbage": "Error opening",
 }
 matrix = pytest.mark.matrix
 
@@ -103,7 +103,7 @@ def test_a_file_that_changes_while_a_run_goes_on(
         server, folder, corpus, path, faults=faults, workers=workers
     )
     assert f"mixture {mixture_id}: {path}: expected" in error
-    assert EXPECTED[change] in error and "--audit=full" in error
+    assert EXPECTED[change] in error and "--audit full" in error
     assert digest(folder) == trace(folder, "after")[-1]
     # The same command goes on once the file is back.
     shutil.copy2(tmp_path / "original.wav", path)
@@ -194,7 +194,7 @@ def test_a_killed_scoring_process(server, whole, tmp_path):
     output = server.succeed(folder, *options, faults=faults)
     assert "no score for" not in output
     scores = read_csv(folder / "test_scores.csv")
-    assert {row["slow"] for row in scores} == {"1.0"}
+    assert {row["slow"] for row in scores} == {"1.000000"}
     undisturbed = [row["si_sdr"] for row in read_csv(whole / "test_scores.csv")]
     assert [row["si_sdr"] for row in scores] == undisturbed
 

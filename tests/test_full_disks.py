@@ -133,7 +133,7 @@ def test_a_disk_that_is_read_only(may_mount, whole, tmp_path, begun):
     server = mounted(
         f"mount --bind {path} {path} && mount -o remount,ro,bind {path}"
     )
-    # The run's output and trace lie beside its folder, which is read-only.
+    # The run's output and trace lie next to its folder, which is read-only.
     elsewhere = tmp_path / "elsewhere"
     code, _, output = server.run(elsewhere, f"--output_folder={folder}")
     server.close()

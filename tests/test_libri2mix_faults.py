@@ -86,19 +86,19 @@ def drop_column(corpus):
 
 ROW = "mixture_test_mix_clean.csv row 3: "
 FILE = f"{mixture_id(1)}.wav: expected "
-NONE = f"{ROW}.*/test/%s/{FILE}a WAV file, found none"
+NONE = f"{ROW}.*/test/%s/{FILE}.* found none"
 RIGHT = "4009 samples at 8000 Hz, 1 channel, found "
 PROBLEMS = {
     "no list": (
         remove("metadata", "mixture_test_mix_clean.csv"),
-        r"mixture_test_mix_clean.csv: expected the list .* copy the folder",
+        "mixture_test_mix_clean.csv: expected .*No such file.*copy the folder",
     ),
     "no kind": (
         lambda corpus: [
             remove(f)(corpus)
             for f in ("metadata", "test/mix_clean", "test/mix_both")
         ],
-        "expected test/mix_clean or test/mix_both.* generate it with",
+        "no test/mix_clean and no mix_both\nWhat to do: ",
     ),
     "no corpus": (
         lambda corpus: corpus.rename(corpus.with_name("max")),
@@ -136,23 +136,23 @@ PROBLEMS = {
         edit(mixture_ID="../../secret"),
         "expected a plain file name as mixture_ID, found ../../secret",
     ),
-    "no column": (drop_column, "of each mixture, found no column length"),
+    "no column": (drop_column, "of each mixture in .*, found no column length"),
     "no rows": (
         lambda corpus: list_path(corpus, "mix_clean").write_text(
             "mixture_ID,source_1_path,source_2_path,length\n"
         ),
-        "of each mixture, found no rows",
+        "of each mixture in .*, found no rows",
     ),
     "no bytes": (
         lambda corpus: list_path(corpus, "mix_clean").write_text(""),
-        "expected the list .* copy the folder",
+        "found No columns to parse .*copy the folder",
     ),
     "Libri3Mix": (
         lambda corpus: [
             write_list(corpus, "mix_clean", [{**row, "source_3_path": "x"}])
             for row in read_csv(list_path(corpus, "mix_clean"))
         ],
-        "found three sources, as in Libri3Mix",
+        "found three sources .Libri3Mix.; ",
     ),
 }
 
@@ -163,5 +163,5 @@ def test_problems_name_file_and_row_and_what_to_do(corpus, problem):
     act(corpus)
     with pytest.raises(CorpusError, match=message) as caught:
         prepare(corpus)
-    advice = "What to do|copy the folder|generate it|give the folder"
+    advice = "What to do|copy the folder|give the folder"
     assert any(word in str(caught.value) for word in advice.split("|"))

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from checkpoints.checkpointer import SafeCheckpointer
 from fault_runs import digest, trace
 from promises import INVALID, SKIPPED, STOPPED
-from reliability.checkpointer import SafeCheckpointer
 
 pytestmark = pytest.mark.slow
 matrix = pytest.mark.matrix

@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from reliability import random_state
-from reliability.checkpointer import SafeCheckpointer
-from reliability.random_state import RandomState
+from checkpoints import random_state
+from checkpoints.checkpointer import SafeCheckpointer
+from checkpoints.random_state import RandomState
 
 
 def draws():
@@ -96,7 +96,7 @@ def test_a_missing_state_is_said_and_nothing_changes(
     expected = draws()
     RandomState().load(path, end_of_epoch=False)
     pretend_to_be(monkeypatch, 1)
-    with caplog.at_level(logging.WARNING, "reliability.random_state"):
+    with caplog.at_level(logging.WARNING, "checkpoints.random_state"):
         RandomState().load(path, end_of_epoch=False)
     assert "random.ckpt.1 is missing" in caplog.text
     assert draws() == expected

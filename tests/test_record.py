@@ -1,4 +1,4 @@
-"""What a run keeps so that it can be repeated."""
+"""The records of a run, from which it can be repeated."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ import pytest
 import yaml
 from hyperpyyaml import load_hyperpyyaml
 from recipe import SEPARATION
-from reliability import record
-from reliability.record import commit, record_start, recorded_starts
+from runs import record
+from runs.record import commit, record_start, recorded_starts
 
 ARGUMENTS = ["train.py", "hparams/convtasnet.yaml", "--variants=[S, E]"]
 HEADER = "# Generated 2026-01-01 from:\n# /a/path\n# yamllint disable\n"

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 from recipe import SEPARATION
-from reliability.run_folder import lock_folder
+from runs.folder import lock_folder
 
 # Locks a folder, makes a child, and tells both numbers.
 HOLDER = """
 import os, sys, time
-from reliability.run_folder import lock_folder
+from runs.folder import lock_folder
 lock_folder(sys.argv[1])
 child = os.fork()
 if child:
@@ -24,7 +24,7 @@ time.sleep(600)
 # Tries to lock a folder.
 SECOND = """
 import sys
-from reliability.run_folder import lock_folder
+from runs.folder import lock_folder
 lock_folder(sys.argv[1])
 """
 
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         lock_folder(str(tmp_path / "file/run"))
 
     def read_only(*arguments, **keywords):
-        """What a disk that is mounted read-only answers."""
+        """Answers as a disk that is mounted read-only."""
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("builtins.open", read_only)
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 
 def test_a_disk_without_locks_is_said(tmp_path, monkeypatch, caplog):
     def no_locks(*arguments):
-        """What some network disks answer."""
+        """Answers as some network disks do."""
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "lockf", no_locks)

@@ -6,11 +6,11 @@ import pickle
 import pytest
 import torch
 import yaml
+from checkpoints.checkpointer import SafeCheckpointer
+from checkpoints.checksums import CHECKSUMS, write_checksums
+from checkpoints.weights import check_checkpoint, load_weights, start_from
 from promises import NO_CODE
 from recipe import hparams_of
-from reliability.checkpointer import SafeCheckpointer
-from reliability.checkpoints import check_checkpoint, load_weights, start_from
-from reliability.checksums import CHECKSUMS, write_checksums
 
 SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
 

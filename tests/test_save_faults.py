@@ -1,4 +1,4 @@
-"""A run that is killed, or finds no room, at any write goes on by itself."""
+"""A run that is killed, or finds no room, at any write can go on."""
 
 import pytest
 from fault_runs import newest, trace
@@ -35,7 +35,8 @@ OTHERS = [
     "open save/settings.partial",
     "rename save/settings.partial",
     "open train_log.txt",
-    "open test_scores.csv",
+    "open test_scores.csv.partial",
+    "rename test_scores.csv.partial",
 ]
 
 
@@ -153,9 +154,9 @@ FULL = [
     *cases(SAVING[1:-1], SAVES[0], []),
     *cases(SAVING[1:-1], SAVES[1], [("open save/.CKPT/masknet.ckpt", 4)]),
     *cases(
-        ["open train_log.txt", "open test_scores.csv"],
+        ["open train_log.txt", "open test_scores.csv.partial"],
         1,
-        [("open test_scores.csv", 1)],
+        [("open test_scores.csv.partial", 1)],
     ),
 ]
 

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
+from checkpoints.weights import load_weights
 from recipe import hparams_of
-from reliability.checkpoints import load_weights
 from separator import Separator, _norms_in_float32
 
 from speechbrain.inference.separation import SepformerSeparation

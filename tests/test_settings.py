@@ -6,15 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from checkpoints.checkpointer import SafeCheckpointer
 from hyperpyyaml import resolve_references
 from recipe import HPARAMS
-from reliability.checkpointer import SafeCheckpointer
-from reliability.settings import (
-    SETTINGS,
-    check_settings,
-    keep_settings,
-    settings_of,
-)
+from runs.settings import SETTINGS, check_settings, keep_settings, settings_of
 
 YAML = (HPARAMS / "convtasnet.yaml").read_text(encoding="utf-8")
 OPTIONS = {
@@ -54,7 +49,7 @@ def trained(tmp_path):
 
 
 def named(trained, *arguments, **keywords):
-    """What is named when a training is resumed with these."""
+    """Lists the differences named when a training is resumed."""
     new = settings(trained, *arguments, **keywords)
     try:
         check_settings(trained / "save", new)

@@ -183,17 +183,29 @@ def test_other_options_in_the_same_folder_are_refused(
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"n_train": -1}, "--n_train is -1"),
+        ({"n_train": -1}, "--n_train is -1, expected 0 or more"),
         ({"n_train": 0, "n_val": 0, "n_test": 0}, "all 0"),
         ({"seed": -2}, "--seed is -2"),
+        ({"sample_rate": 44100}, "choose from 8000, 16000"),
         ({"segment_seconds": "nan"}, "expected 0.5 to 60"),
         ({"indoor_ratio": 1.5}, "--indoor_ratio is 1.5, expected 0 to 1"),
         ({"n_jobs": 0}, "--n_jobs is 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(tmp_path, capsys, change, message):
+    with pytest.raises(SystemExit):
+        make(tmp_path / "New", **change)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
         ({"sources": "none.csv"}, "none.csv: no such file"),
         ({"segment_seconds": 5.0}, "train: 0 speaker"),
     ],
 )
-def test_refused_options_leave_no_folder(sources, tmp_path, change, message):
+def test_refused_sources_leave_no_folder(sources, tmp_path, change, message):
     with pytest.raises(SimulationError, match=message):
         make(tmp_path / "New", **{"sources": sources, **change})
     assert not (tmp_path / "New").exists()

@@ -24,7 +24,7 @@ def corpus(tmp_path_factory):
 
 
 def soaked(server, corpus, folder, steps, loader, faults=(SAMPLE,)):
-    """What a training takes up, sampled every 10 steps, a list of dicts."""
+    """Samples the resources of a training every 10 steps; list of dict."""
     workers, options = LOADERS[loader]
     epochs = -(-steps // MIXTURES)
     server.succeed(
@@ -76,7 +76,7 @@ def test_5000_steps_take_up_what_1000_do(server, corpus, tmp_path, loader):
     samples = soaked(server, corpus, tmp_path / "run", 5000, loader)
     assert is_flat(samples), samples
     # Python's table of interned strings, among them the names of checkpoints,
-    # is made anew once, with 4 of 514 MB more.
+    # grows once, by 4 of 514 MB.
     assert growth(samples, "kilobytes") <= 1.01, samples
 
 

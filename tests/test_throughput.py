@@ -1,4 +1,4 @@
-"""What is measured while a Brain trains, on a Brain small enough to check."""
+"""Measurements of a training, on a Brain small enough to check."""
 
 import time
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from checkpoints.checksums import CHECKSUMS, write_checksums
 from prepare_polsess import data_root
 from recipe import SAMPLES, SEPARATION
-from reliability.checksums import CHECKSUMS, write_checksums
 from tiny_corpus import make_corpus
 from variants import FILE_COLUMNS, default_variants, source_names
 
@@ -437,3 +437,17 @@ def test_report_command_compares_runs_and_writes_tables_again(
     assert done.returncode == 0, done.stderr
     assert (run / "test_summary.csv").read_bytes() == before
     assert "By sceneClass" in (run / "test_strata.md").read_text()
+
+
+def test_the_example_of_the_readme_logs_to_wandb(tmp_path):
+    readme = (SEPARATION / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n( +- .*?)```", readme, re.S)
+    text = (SEPARATION / "hparams/convtasnet.yaml").read_text(encoding="utf-8")
+    (tmp_path / "wandb.yaml").write_text(text + example, encoding="utf-8")
+    succeed(
+        tmp_path / "run",
+        *["--metrics=[si_sdr]", "--number_of_epochs=1"],
+        name=os.path.relpath(tmp_path / "wandb.yaml", SEPARATION / "hparams"),
+        env={"WANDB_MODE": "offline"},
+    )
+    assert list((tmp_path / "run/wandb").glob("offline-run-*/*.wandb"))

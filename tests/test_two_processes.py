@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from fault_runs import digest, newest
-from promises import RANK_ENDED, RANK_KILLED, RANK_SKIPPED, RANKS, SAME
+from promises import LOCK, RANK_ENDED, RANK_KILLED, RANK_SKIPPED, RANKS, SAME
 from rank_runs import (
     LIMIT_SECONDS,
     Run,
@@ -17,6 +17,7 @@ from rank_runs import (
     unions,
     weights,
 )
+from runs.folder import lock_folder
 from tiny_corpus import read_csv
 
 pytestmark = pytest.mark.slow
@@ -190,3 +191,14 @@ def test_an_error_of_one_process_ends_all(corpus, tmp_path):
     code, output = run.end(LIMIT_SECONDS)
     assert code == 1 and "a fault of one process" in output
     assert newest(folder)
+
+
+@pytest.mark.promise(LOCK)
+@pytest.mark.promise(RANK_ENDED)
+def test_a_folder_in_use_ends_all(corpus, tmp_path):
+    folder = tmp_path / "run"
+    lock_folder(str(folder))
+    code, output = Run(folder, corpus).end(LIMIT_SECONDS)
+    assert code == 1 and f"{folder} is in use by process" in output
+    assert "Connection closed" not in output
+    assert [path.name for path in folder.iterdir()] == [".lock"]

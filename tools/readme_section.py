@@ -28,7 +28,7 @@ def where(packages=("torch", "speechbrain")):
     machine : str
         With its versions.
     """
-    from reliability.record import commit, device_name
+    from runs.record import commit, device_name
 
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return commit(), (

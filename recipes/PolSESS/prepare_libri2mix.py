@@ -42,9 +42,6 @@ logger = get_logger(__name__)
 KINDS = {"S": "mix_both", "C": "mix_clean"}  # variant -> folder
 COLUMNS = ["mixture_ID", "source_1_path", "source_2_path", "length"]
 IDS = re.compile(r"(\w+)-\w+-\w+_(\w+)-\w+-\w+")  # of speakers 1 and 2
-GENERATE = (
-    "give the folder of Libri2Mix, or generate it with LibriMix's scripts"
-)
 
 
 def prepare_libri2mix(
@@ -88,33 +85,23 @@ def prepare_libri2mix(
         logger.info("Preparation skipped: the manifests are used as they are")
         return
     base, corpus = _find_corpus(data_folder, sample_rate)
-    tables = {v: _read_table(corpus, variant=v) for v in KINDS}
-    if all(table is None for table in tables.values()):
-        raise CorpusError(
-            f"{corpus}: expected test/mix_clean or test/mix_both, and "
-            f"metadata/mixture_test_mix_*.csv, found neither; {GENERATE}"
-        )
     rows, problems = [], []
-    for variant, table in tables.items():
-        if table is None:
-            logger.info(
-                f"{corpus} has no {KINDS[variant]}: {variant} is not tested"
-            )
-            continue
-        for line, cells in zip(table.index + 2, table.to_dict("records")):
+    for variant, kind in KINDS.items():
+        lines = _read_lines(corpus, kind)
+        if not lines:
+            logger.info(f"{corpus} has no {kind}: {variant} is not tested")
+        for line, cells in lines:
             row = _make_row(cells, variant, corpus.relative_to(base))
             rows.append(row)
             problems += [
-                f"mixture_test_{KINDS[variant]}.csv row {line}: {problem}"
-                for problem in _check_row(
-                    row, cells["length"], base, sample_rate
-                )
+                f"mixture_test_{kind}.csv row {line}: {problem}"
+                for problem in _check_row(row, base, sample_rate)
             ]
-    if problems:
-        shown = "\n".join(problems[:5])
+    if problems or not rows:
+        shown = "\n".join(problems[:5]) or "no test/mix_clean and no mix_both"
         raise CorpusError(
             f"{corpus}: {len(problems)} errors, such as\n{shown}\nWhat to do: "
-            "copy these files again, or generate the corpus again"
+            "copy these files again, or generate them with LibriMix's scripts"
         )
     _write_manifests(Path(save_folder), pd.DataFrame(rows))
 
@@ -128,33 +115,31 @@ def _find_corpus(data_folder, sample_rate):
             return base, corpus
     raise CorpusError(
         f"data_folder={data_folder}: expected {below} or Libri2Mix/{below} in "
-        f"it, found neither; {GENERATE}"
+        f"it, found neither; give the folder of Libri2Mix"
     )
 
 
-def _read_table(corpus, variant):
-    """The list of the mixtures of a kind, all str; None without that kind."""
-    path = corpus / "metadata" / f"mixture_test_{KINDS[variant]}.csv"
-    folder = corpus / "test" / KINDS[variant]
+def _read_lines(corpus, kind):
+    """Line number and cells of each mixture of a kind; none without it."""
+    path = corpus / "metadata" / f"mixture_test_{kind}.csv"
+    folder = corpus / "test" / kind
     if not path.is_file() and not folder.is_dir():
-        return None
+        return []
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        missing = [column for column in COLUMNS if column not in table]
+        found = f"no column {', '.join(missing)}" if missing else ""
+        if "source_3_path" in table or table.empty:
+            found = "no rows" if table.empty else "three sources (Libri3Mix)"
     except (OSError, ValueError) as error:
+        found = str(error)
+    if found:
         raise CorpusError(
-            f"{path}: expected the list of the mixtures in {folder}, found "
-            f"{error}; copy the folder metadata again"
-        ) from error
-    missing = [column for column in COLUMNS if column not in table]
-    if missing or "source_3_path" in table or table.empty:
-        found = f"no column {', '.join(missing)}" if missing else "no rows"
-        if "source_3_path" in table:
-            found = "three sources, as in Libri3Mix"
-        raise CorpusError(
-            f"{path}: expected {', '.join(COLUMNS)} of each mixture, found "
-            f"{found}; {GENERATE}"
+            f"{path}: expected {', '.join(COLUMNS)} of each mixture in {folder}"
+            f", found {found}; copy the folder metadata of Libri2Mix again"
         )
-    return table.drop_duplicates("mixture_ID")
+    table = table.drop_duplicates("mixture_ID")
+    return list(zip(table.index + 2, table.to_dict("records")))
 
 
 def _make_row(cells, variant, corpus):
@@ -174,43 +159,37 @@ def _make_row(cells, variant, corpus):
     }
 
 
-def _check_row(row, length, base, sample_rate):
+def _check_row(row, base, sample_rate):
     """Yields what is wrong with a row and its files; adds the duration."""
-    name = row["ID"]
+    name, length = row["ID"], row["length"]
     if not re.fullmatch(r"[^/\\$]+", name):
         yield f"expected a plain file name as mixture_ID, found {name}"
         return
     if not re.fullmatch(r"0*[1-9]\d*(\.0*)?", length):
         yield f"expected a number of samples as length, found {length}"
         return
-    expected = f"{float(length):.0f} samples at {sample_rate} Hz, 1 channel"
     row["duration"] = float(length) / sample_rate
     row["sample_rate"] = sample_rate
+    expected = f"{float(length):.0f} samples at {sample_rate} Hz, 1 channel"
     for column in filter(row.get, FILES):
         path = row[column][len("$data_root/") :]
         try:
             info = audio_io.info(base / path)
+            found = f"{info.frames} samples at {info.sample_rate} Hz, "
+            found += f"{info.channels} channel"
         except RuntimeError as error:
             found = error if (base / path).is_file() else "none"
-            yield f"{path}: expected a WAV file, found {found}"
-            continue
-        found = f"{info.frames} samples at {info.sample_rate} Hz, "
-        found += f"{info.channels} channel"
         if found != expected:
             yield f"{path}: expected {expected}, found {found}"
 
 
 def _write_manifests(save_folder, rows):
-    """Writes each file under another name, then puts it in place."""
-    save_folder.mkdir(parents=True, exist_ok=True)
+    """Writes the manifests of all variants, and test_metadata.csv."""
     rows = rows.sort_values(["ID", "variant"], kind="stable")
     tables = {"test_metadata.csv": rows.drop_duplicates("ID")[["ID", "length"]]}
     for variant in VARIANT_SETTINGS:
         chosen = rows[rows["variant"] == variant]
         tables[f"test_{variant}.csv"] = chosen[list(MANIFEST_COLUMNS)]
+    save_folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        new = save_folder / f".{name}.{os.getpid()}"
-        table.to_csv(new, index=False, lineterminator="\n")
-        os.replace(new, save_folder / name)
-    counts = rows["variant"].value_counts().to_dict()
-    logger.info("Libri2Mix: mixtures of each variant: %s", counts)
+        table.to_csv(save_folder / name, index=False, lineterminator="\n")

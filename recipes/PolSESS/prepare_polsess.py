@@ -431,13 +431,14 @@ def _check_cells(row, n_same):
     cells, speaker = row["cells"], row["speaker1"]
     subset, said = SUBSETS[row["split"]], cells["subset"]
     n_more, is_one = row["n_cells_more"], speaker == row["speaker2"]
+    unique = "one row of this name, in one corpus"
     findings = _find(
         row,
         "",
         (n_more, "cut row", "a cell per column", f"{n_more:+} cells"),
-        (n_same > 1 and row["ID"], "conflicting rows", "one row", n_same),
+        (n_same > 1 and row["ID"], "conflicting rows", unique, n_same),
         (said != subset, "other subset", subset, said),
-        (speaker and is_one, "same speaker twice", "two", speaker),
+        (speaker and is_one, "same speaker twice", "two speakers", speaker),
     )
     for column, (source, _) in FILES.items():
         name = cells[source]
@@ -447,7 +448,7 @@ def _check_cells(row, n_same):
             row,
             source,
             (is_needed and not name, "empty name", "a name", "none"),
-            (is_outside, "name leaves the corpus", "a file name", name),
+            (is_outside, "name leaves the corpus", "a plain name", name),
         )
     for key in (*FILES, *TEXTS, "speaker1", "speaker2"):
         is_bad, value = UNUSABLE.search(row[key]), row[key]
@@ -475,8 +476,8 @@ def _check_headers(rows, base, n_jobs):
         lengths = Counter(headers[file][0] for file in files)
         del lengths[0]
         # Of equally common lengths that of the mixture, which is the first.
-        usual = max(lengths, key=lengths.get, default=0)
-        row["duration"], row["sample_rate"] = usual / hz, hz
+        n = max(lengths, key=lengths.get, default=0)
+        row["duration"], row["sample_rate"] = n / hz, hz
         for file in files:
             frames, rate, channels, error = headers[file]
             kind = "missing" if error == "none" else "unreadable"
@@ -484,7 +485,7 @@ def _check_headers(rows, base, n_jobs):
             if not error:
                 checks = [
                     (not frames, "empty audio", "samples", "0 samples"),
-                    (frames != usual, "length differs", f"{usual}", frames),
+                    (frames != n, "length differs", f"{n} samples", frames),
                     (rate != hz, "sample rate differs", f"{hz} Hz", rate),
                     (channels != 1, "not mono", "1 channel", channels),
                 ]

@@ -137,8 +137,10 @@ def dataio_prep(hparams, splits):
             hparams[f"n_{split}"],
         )
         keys = ["id", "mixture_id", "setting"]
-        mixer = hparams["train_mixer" if split == "train" else "eval_mixer"]
-        if split != "train":
+        if split == "train":
+            mixer = hparams["train_mixer"]
+        else:
+            mixer = hparams["eval_mixer"]
             saved = pick_mixtures(rows, hparams["save_audio"])
             rows = one_row_per_variant(rows, saved)
             keys.append("save_audio")

@@ -3,9 +3,6 @@
 The 24 scene classes, indoors or outdoors; the scenes in which an event class
 may occur (event_scenes.csv, one row per event class); the ranges from which
 the reverberation of an indoor scene and the levels are drawn.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import csv

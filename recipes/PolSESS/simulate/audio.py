@@ -2,9 +2,6 @@
 
 soundfile is used directly, so that workers start without loading torch and
 integer samples reach the files unchanged.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import contextlib

@@ -5,9 +5,6 @@ table that describes them, and are then treated as any other sources. A
 recording depends on its path, its length and the segment length, and speech on
 the version of the engine too, but not on the seed of the corpus, the number of
 jobs or the other recordings. So an interrupted run adds the missing ones.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import csv
@@ -134,9 +131,8 @@ def _make_speech(rng, row):
 def _speak(rng, voice, sentences, duration_seconds):
     """Speaks sentences in random order until a recording is filled."""
     order = rng.permutation(len(sentences))
-    n_characters = (
-        duration_seconds / 60 * int(voice["speed"]) * CHARACTERS_PER_WORD
-    )
+    n_words = duration_seconds / 60 * int(voice["speed"])
+    n_characters = n_words * CHARACTERS_PER_WORD
     while True:
         texts, length = [], 0
         while length < n_characters:

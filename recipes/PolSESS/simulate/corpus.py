@@ -6,13 +6,9 @@ is complete, because it is written under another name first. So a stopped build
 goes on where it was, and a corpus is extended by the rows after its last one.
 A build that goes on with fewer mixtures leaves out the rows after them; files
 of those rows stay, and are used when the corpus is extended again.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import csv
-import functools
 import itertools
 import os
 import shutil
@@ -112,14 +108,12 @@ class SubsetBuilder:
     def _draw(self, pool):
         """Stage 1: appends the rows that the table lacks."""
         n_drawn = self._open_rows_table()
-        draw = functools.partial(
-            draw_row,
-            pool,
-            seed=self.options["seed"],
-            indoor_ratio=self.options["indoor_ratio"],
-        )
+        seed, ratio = self.options["seed"], self.options["indoor_ratio"]
         indices = range(n_drawn, self.n_rows)
-        tasks = (joblib.delayed(draw)(index) for index in indices)
+        tasks = (
+            joblib.delayed(draw_row)(pool, index, seed, ratio)
+            for index in indices
+        )
         with open(self.rows_table, "a", encoding="utf-8", buffering=1) as table:
             writer = csv.DictWriter(
                 table, METADATA_COLUMNS, lineterminator="\n"

@@ -4,9 +4,6 @@ simulate.speech starts it for each text, because the library keeps state from
 one text to the next. It imports little, to start in 20 ms. Standard input is a
 JSON object with the arguments of `speak`; standard output is the sample rate
 (4 bytes, little-endian) and 16-bit mono samples.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import ctypes

@@ -7,14 +7,12 @@ Polish speech, scenes and events are synthesised into <output_folder>/sources.
 Started again with the same options, an interrupted command goes on where it
 was, and with larger numbers it extends the corpus: the same seed gives the
 same files, whatever the number of jobs.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import argparse
 import hashlib
 import json
+import math
 import pathlib
 import sys
 
@@ -32,22 +30,27 @@ from simulate.sources import SimulationError, read_pools
 from simulate.speech import find_engine
 
 SAMPLE_RATES = (8000, 16000)
-SEGMENT_RANGE_SECONDS = (0.5, 60)
+# Lowest and highest value of the options.
+RANGES = {
+    **{f"n_{subset}": (0, math.inf) for subset in SUBSETS},
+    "seed": (0, math.inf),
+    "segment_seconds": (0.5, 60),
+    "indoor_ratio": (0, 1),
+}
 
 
 def make_corpus(arguments):
     """Makes, completes or extends a corpus.
 
-    Raises SimulationError, a ValueError, for an option out of its range, a
-    folder that holds another corpus, a sources table that cannot be used,
-    sources without a usable segment, and a missing speech engine.
+    Raises SimulationError for a folder that holds another corpus, a sources
+    table that cannot be used, sources without a usable segment, and a missing
+    speech engine.
 
     Arguments
     ---------
     arguments : argparse.Namespace
         Options of the command line, as parse_arguments returns them.
     """
-    _check_ranges(arguments)
     root = pathlib.Path(arguments.output_folder).resolve()
     table = arguments.sources
     options = {
@@ -60,9 +63,10 @@ def make_corpus(arguments):
     }
     _check_same_corpus(root, options)
     n_jobs = joblib.effective_n_jobs(arguments.n_jobs)
+    counts = {name: getattr(arguments, f"n_{name}") for name in SUBSETS}
     builders = [
         SubsetBuilder(root, subset, count, options, n_jobs)
-        for subset, count in _counts(arguments).items()
+        for subset, count in counts.items()
     ]
     builders = [builder for builder in builders if not builder.is_complete()]
     if builders:
@@ -75,11 +79,6 @@ def make_corpus(arguments):
     print(f"{root}: complete")
 
 
-def _counts(arguments):
-    """Number of mixtures asked for in each subset."""
-    return {subset: getattr(arguments, f"n_{subset}") for subset in SUBSETS}
-
-
 def _digest(table):
     """SHA-256 of a sources table."""
     if not pathlib.Path(table).is_file():
@@ -87,30 +86,6 @@ def _digest(table):
             f"{table}: no such file; pass --sources TABLE.csv"
         )
     return hashlib.sha256(pathlib.Path(table).read_bytes()).hexdigest()
-
-
-def _check_ranges(arguments):
-    """Raises SimulationError with every option that is out of range."""
-    shortest, longest = SEGMENT_RANGE_SECONDS
-    seconds, ratio = arguments.segment_seconds, arguments.indoor_ratio
-    counts = _counts(arguments)
-    valid = {f"n_{name}": (n >= 0, "at least 0") for name, n in counts.items()}
-    valid["seed"] = (arguments.seed >= 0, "at least 0")
-    valid["segment_seconds"] = (
-        shortest <= seconds <= longest,
-        f"{shortest} to {longest}",
-    )
-    valid["indoor_ratio"] = (0 <= ratio <= 1, "0 to 1")
-    valid["n_jobs"] = (arguments.n_jobs != 0, "at least 1, or -1 for all")
-    problems = [
-        f"--{name} is {getattr(arguments, name)}, expected {expected}"
-        for name, (is_valid, expected) in valid.items()
-        if not is_valid
-    ]
-    if not any(counts.values()):
-        problems.append("--n_train, --n_val and --n_test are all 0")
-    if problems:
-        raise SimulationError("; ".join(problems))
 
 
 def _check_same_corpus(root, options):
@@ -161,7 +136,7 @@ def _record_options(root, options):
 
 
 def parse_arguments(words=None):
-    """Reads the command line.
+    """Reads the command line; ends the program for an option out of range.
 
     Arguments
     ---------
@@ -188,7 +163,17 @@ def parse_arguments(words=None):
     add("--indoor_ratio", type=float, default=0.5, help="share of indoor rows")
     add("--n_jobs", type=int, default=-1, help="processes, -1: all cores")
     add("--sources", help="a sources table (CSV); built-in if not given")
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    for name, (lowest, highest) in RANGES.items():
+        value = getattr(arguments, name)
+        if not lowest <= value <= highest:
+            text = f"--{name} is {value}, expected {lowest} to {highest}"
+            parser.error(text.replace("to inf", "or more"))
+    if not (arguments.n_train or arguments.n_val or arguments.n_test):
+        parser.error("--n_train, --n_val and --n_test are all 0")
+    if arguments.n_jobs == 0:
+        parser.error("--n_jobs is 0, expected at least 1, or -1 for all cores")
+    return arguments
 
 
 if __name__ == "__main__":

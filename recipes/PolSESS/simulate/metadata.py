@@ -7,9 +7,6 @@ published generator with three differences: the two speakers always differ,
 speech segments are checked for speech and its level, and clipping leads to a
 common gain in stage 2 instead of a new draw. Starts and ends count the samples
 of the source recording from 1, as in MATLAB.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import functools
@@ -27,13 +24,12 @@ from simulate.segments import draw_segment
 
 METADATA_COLUMNS = tuple(
     """
-    subset speech1OryginalPath speech1Start speech1End
-    speech2OryginalPath speech2Start speech2End SSR sceneOryginalPath
-    sceneStart sceneEnd sceneRandomDB sceneOffsetDB sceneVolumeGain
-    eventOryginalPath eventStart eventEnd speaker1File speaker2File
-    eventFile sceneFile reverbForSpeaker1 reverbForSpeaker2
-    reverbForEvent mixFile sceneClass eventClass preDelayForEvent
-    preDelay1 preDelay2 highCut diffusion decay freqDamp
+    subset speech1OryginalPath speech1Start speech1End speech2OryginalPath
+    speech2Start speech2End SSR sceneOryginalPath sceneStart sceneEnd
+    sceneRandomDB sceneOffsetDB sceneVolumeGain eventOryginalPath eventStart
+    eventEnd speaker1File speaker2File eventFile sceneFile reverbForSpeaker1
+    reverbForSpeaker2 reverbForEvent mixFile sceneClass eventClass
+    preDelayForEvent preDelay1 preDelay2 highCut diffusion decay freqDamp
     """.split()
 )
 

@@ -7,9 +7,6 @@ mixture would exceed +-0.999 of full scale, one common gain scales all files
 of the row, which keeps their ratios. (The published generator limits the sum
 of the speakers, but stores them unlimited, so that subtracting them leaves a
 residue.) The mixture is the exact sum of the rounded components.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import numpy as np

@@ -11,9 +11,6 @@ The slow modulation of two tank delays is left out. The plate is then linear
 and time-invariant: its impulse response follows in closed form from the
 transfer functions of its parts. The speakers and the event of a mixture share
 one response, as they differ in their pre-delay only.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import numpy as np

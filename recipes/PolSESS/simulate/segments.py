@@ -1,8 +1,4 @@
-"""Segments of source recordings: drawing them, and checking their content.
-
-Authors
- * The PolSESS recipe team 2026
-"""
+"""Segments of source recordings: drawing them, and checking their content."""
 
 import collections
 import functools

@@ -14,9 +14,6 @@ partials   number of harmonics of a tone
 glide      frequency at the end of a tone over that at its start
 
 The event classes are labels of ESC-50 and FSD50K.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import csv
@@ -119,9 +116,8 @@ def _noise(rng, n_samples, layer):
 def _slow_gain(rng, n_samples, layer):
     """Gain that passes smoothly through random values."""
     step = SAMPLE_RATE / layer["rate"]
-    levels_db = layer["spread_db"] * rng.standard_normal(
-        int(n_samples / step) + 3
-    )
+    values = rng.standard_normal(int(n_samples / step) + 3)
+    levels_db = layer["spread_db"] * values
     curve = PchipInterpolator(np.arange(len(levels_db)), levels_db)
     return 10 ** (curve(np.arange(n_samples) / step) / 20)
 

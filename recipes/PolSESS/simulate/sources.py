@@ -6,9 +6,6 @@ val or test), `filePath` (absolute, or relative to the table's folder), `role`
 scene: one of the 24; of an event: one label, or several separated by commas),
 `sampleRate` (Hz), `duration` (s), `channels`, and `speaker` (speech only).
 The whole table is checked at once, before anything is drawn.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import collections
@@ -93,8 +90,8 @@ def _read_rows(table):
         names = reader.fieldnames or ["no header"]
         missing = [column for column in COLUMNS if column not in names]
         if missing:
-            problem = f"missing column(s) {', '.join(missing)}"
-            problem += f"; found {', '.join(names)}"
+            missing, found = ", ".join(missing), ", ".join(names)
+            problem = f"missing column(s) {missing}; found {found}"
             _raise_problems(table, [problem])
         rows = [
             (reader.line_num, {c: (row[c] or "").strip() for c in COLUMNS})
@@ -154,8 +151,7 @@ def _check_file(line, row, folder):
 
 def _check_splits(recordings, folder):
     """Recordings listed twice and speakers that are in two subsets."""
-    problems = []
-    first_of_file, first_of_speaker = {}, {}
+    problems, first_of_file, first_of_speaker = [], {}, {}
     for recording in recordings:
         where = f"line {recording.line} ({recording.path})"
         key = (folder / recording.path).resolve()

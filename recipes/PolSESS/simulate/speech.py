@@ -6,9 +6,6 @@ recipe. Train, val and test share neither a voice nor a sentence. eSpeak NG
 (GPL-3.0-or-later) comes in the Python package espeakng-loader and runs as a
 program of its own. It seeds the noise of breathy voices (f2, f3, f5, Alicia,
 sandro, victor) with the time, so voices_pl.csv has none of them.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import csv

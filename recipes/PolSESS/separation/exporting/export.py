@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 import yaml
+from checkpoints.weights import NETWORK
 from inference.trained import HYPERPARAMS, load_trained
-from reliability.checkpoints import NETWORK
 from variants import num_outputs
 
 from exporting.model_card import model_card

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from reliability.record import recorded_starts
 from reporting.facts import TASK_NAMES
 from reporting.tables import cells, to_markdown
+from runs.record import recorded_starts
 from variants import VARIANTS, num_outputs, source_names
 
 TEMPLATE = Path(__file__).with_name("card.jinja")

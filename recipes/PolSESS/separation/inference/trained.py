@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 import yaml
+from checkpoints.weights import NETWORK, checkpoint_folder, load_weights
 from fast.convtasnet import MaskNet
-from reliability.checkpoints import NETWORK, checkpoint_folder, load_weights
-from reliability.record import RECORD, recorded_starts
+from runs.record import RECORD, recorded_starts
 from separator import Separator
 from variants import check_task, default_variants, num_outputs
 

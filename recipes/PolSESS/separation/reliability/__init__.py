@@ -1,4 +1,4 @@
-"""What a training survives: kills, signals, full disks, damaged files, NaN.
+"""Trainings that survive kills, signals, full disks, damaged files and NaN.
 
 Authors
  * The PolSESS recipe team 2026

@@ -29,7 +29,7 @@ def check_run_options(run_opts, hparams, modules):
 
     SpeechBrain leaves those without a default as text (optimizer_step_limit),
     takes any value from a YAML, and does not use an abbreviated option. It
-    exits when the command line gives ckpt_interval_steps beside the YAML's
+    exits when the command line gives ckpt_interval_steps and the YAML
     ckpt_interval_minutes; here the command line wins. A negative max_grad_norm
     disables clipping, as SpeechBrain's help says. Raises ValueError that names
     the option for a value that makes no sense.

@@ -12,8 +12,9 @@ import threading
 import traceback
 from contextlib import contextmanager
 
-from reliability.ranks import all_reduce
-from reliability.run_folder import disk_errors
+from runs.folder import disk_errors
+from runs.ranks import all_reduce
+
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)

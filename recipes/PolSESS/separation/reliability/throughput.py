@@ -7,9 +7,9 @@ Authors
 import time
 
 import torch
+from runs.ranks import all_reduce
 
 import speechbrain as sb
-from reliability.ranks import all_reduce
 
 
 class Throughput:

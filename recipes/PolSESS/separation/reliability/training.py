@@ -7,15 +7,15 @@ Authors
 import math
 
 import torch
+from checkpoints.random_state import RandomState
+from checkpoints.weights import check_checkpoint, start_from
 from mixtures import all_gather_rows
+from runs.ranks import all_reduce, end_with_torchrun, run_on_main_or_end
+from runs.record import record_start
+from runs.settings import check_settings, keep_settings, settings_of
 
 import speechbrain as sb
-from reliability.checkpoints import check_checkpoint, start_from
-from reliability.random_state import RandomState
-from reliability.ranks import all_reduce, end_with_torchrun, run_on_main_or_end
-from reliability.record import record_start
 from reliability.run_options import check_run_options
-from reliability.settings import check_settings, keep_settings, settings_of
 from reliability.signals import Interruptible
 from speechbrain.utils.distributed import is_distributed_initialized
 from speechbrain.utils.logger import get_logger

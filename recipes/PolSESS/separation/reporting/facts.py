@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 import yaml
-from reliability.record import RECORD, recorded_starts
+from runs.record import RECORD, recorded_starts
 
 TASK_NAMES = {
     "ES": "ES, enhance a single speaker",

@@ -1,4 +1,4 @@
-"""What decides the result of a training, compared when it is resumed.
+"""Settings that decide the result of a training, compared at a resume.
 
 Authors
  * The PolSESS recipe team 2026
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from reliability.checksums import fsync_path
-from reliability.record import resolved_yaml
+from runs.folder import fsync_path
+from runs.record import resolved_yaml
 from speechbrain.utils.checkpoints import CKPT_PREFIX
 from speechbrain.utils.logger import get_logger
 

@@ -8,9 +8,9 @@ import hashlib
 import json
 import math
 import numbers
-import os
 
 import torch
+from runs.folder import fsync_path
 
 from speechbrain.utils.checkpoints import METAFNAME
 
@@ -130,21 +130,6 @@ def write_checksums(folder):
         json.dump(checksums, file, indent=1)
     for path in [*files, folder / CHECKSUMS, folder]:
         fsync_path(path)
-
-
-def fsync_path(path):
-    """Waits until a file, or the entries of a directory, are on disk.
-
-    Arguments
-    ---------
-    path : Path
-        File or directory to sync.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _checksums_in(folder):

@@ -1,4 +1,4 @@
-"""What is needed to repeat a run, kept in ``<output_folder>/record``.
+"""Records of the starts of a run, from which it can be repeated.
 
 Authors
  * The PolSESS recipe team 2026

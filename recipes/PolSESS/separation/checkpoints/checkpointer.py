@@ -10,15 +10,15 @@ import shutil
 import time
 from pathlib import Path
 
-from reliability.checksums import (
+from runs.folder import cannot_be_saved, cannot_be_written, fsync_path
+
+from checkpoints.checksums import (
     check_weights,
     find_problem,
-    fsync_path,
     has_intact_meta,
     plain_meta,
     write_checksums,
 )
-from reliability.run_folder import cannot_be_saved, cannot_be_written
 from speechbrain.utils.checkpoints import (
     CKPT_PREFIX,
     Checkpoint,

@@ -9,7 +9,7 @@ from pickle import UnpicklingError
 
 import torch
 
-from reliability.checksums import CHECKSUMS, find_problem
+from checkpoints.checksums import CHECKSUMS, find_problem
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.logger import get_logger
 

@@ -13,7 +13,7 @@ import socket
 import time
 from contextlib import contextmanager
 
-from reliability.ranks import run_on_main_or_end
+from runs.ranks import run_on_main_or_end
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -125,3 +125,18 @@ device). The checkpoints are intact: make room, and the same command goes on
             f"{output_folder} cannot be written ({error}). The checkpoints are "
             "intact: make room, and the same command goes on"
         ) from error
+
+
+def fsync_path(path):
+    """Waits until a file, or the entries of a directory, are on disk.
+
+    Arguments
+    ---------
+    path : Path
+        File or directory to sync.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""A run: its folder, ranks, settings and the record of its starts."""
