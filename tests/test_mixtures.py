@@ -9,10 +9,10 @@ import torch
 from mixtures import (
     EpochSampler,
     Mixer,
+    _read_signal,
     load_mixtures,
     one_row_per_variant,
     pick_mixtures,
-    read_signal,
 )
 from prepare_polsess import prepare_polsess
 from tiny_corpus import make_corpus
@@ -262,7 +262,7 @@ def test_persistent_workers_follow_the_curriculum(prepared):
         mixer.set_epoch(epoch)
         drawn = {b.mixture_id[0]: b.variant[0] for b in loader}
         assert drawn == {
-            mixture_id: mixer.variant(mixture_id, row["variants"])
+            mixture_id: mixer._variant(mixture_id, row["variants"])
             for mixture_id, row in mixtures.items()
         }
         if epoch > 1:
@@ -293,7 +293,7 @@ def written(path, form="plain"):
 @pytest.mark.parametrize("start, stop", [(0, 1000), (3, 500), (999, 1000)])
 def test_samples_are_those_of_libsndfile(tmp_path, form, start, stop):
     path = written(tmp_path / "file.wav", form)
-    signal = read_signal("abc", path, 8000, 1000, start, stop)
+    signal = _read_signal("abc", path, 8000, 1000, start, stop)
     expected, _ = soundfile.read(path, dtype="float32")
     assert signal.dtype == torch.float32
     assert torch.equal(signal, torch.from_numpy(expected[start:stop]))
@@ -302,7 +302,7 @@ def test_samples_are_those_of_libsndfile(tmp_path, form, start, stop):
 def test_16_bit_samples_are_exact(tmp_path):
     path = written(tmp_path / "file.wav")
     integers, _ = soundfile.read(path, dtype="int16")
-    signal = read_signal("abc", path, 8000, 1000, 0, 1000)
+    signal = _read_signal("abc", path, 8000, 1000, 0, 1000)
     assert np.array_equal(signal.numpy() * 32768, integers)
 
 
@@ -313,7 +313,7 @@ def test_a_cut_file_is_found_though_the_part_is_whole(tmp_path, cut):
     path.write_bytes(path.read_bytes()[:-cut])
     message = "mixture abc: .*file.wav: expected 1000 samples at 8000 Hz"
     with pytest.raises(ValueError, match=message):
-        read_signal("abc", str(path), 8000, 1000, 0, 10)
+        _read_signal("abc", str(path), 8000, 1000, 0, 10)
 
 
 @pytest.mark.parametrize(
@@ -328,9 +328,9 @@ def test_a_file_that_was_changed_is_refused(tmp_path, samples, rate, found):
     path = str(tmp_path / "file.wav")
     soundfile.write(path, samples, rate, subtype="FLOAT")
     with pytest.raises(ValueError, match=found):
-        read_signal("abc", path, 8000, 1000, 0, 10)
+        _read_signal("abc", path, 8000, 1000, 0, 10)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match="/none.wav: .*found no such file"):
-        read_signal("abc", str(tmp_path / "none.wav"), 8000, 1000, 0, 10)
+        _read_signal("abc", str(tmp_path / "none.wav"), 8000, 1000, 0, 10)

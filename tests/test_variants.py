@@ -135,7 +135,7 @@ def test_every_variant_of_a_mixture_is_drawn():
     counts = dict.fromkeys(("SER", "SR", "ER", "R"), 0)
     for epoch in range(1, 4001):
         mixer.set_epoch(epoch)
-        counts[mixer.variant("abc", list(counts))] += 1
+        counts[mixer._variant("abc", list(counts))] += 1
     assert all(850 < count < 1150 for count in counts.values())
 
 
@@ -145,11 +145,11 @@ def test_curriculum_holds_a_stage_until_the_next():
         {"epoch": 2, "variants": ["R", "SR", "S"]},
     ]
     mixer = Mixer("ES", ["E"], 1, 8000, curriculum=stages)
-    by_epoch = [mixer.allowed(epoch) for epoch in (1, 2, 4, 5, 99)]
+    by_epoch = [mixer._allowed(epoch) for epoch in (1, 2, 4, 5, 99)]
     middle = ["SR", "R", "S"]
     assert by_epoch == [["E"], middle, middle, ["SER", "SE"], ["SER", "SE"]]
     mixer.set_epoch(3)
-    drawn = {mixer.variant(f"id{i}", ["SER", "SR", "R"]) for i in range(50)}
+    drawn = {mixer._variant(f"id{i}", ["SER", "SR", "R"]) for i in range(50)}
     assert drawn == {"SR", "R"}
 
 
@@ -193,7 +193,7 @@ def test_draw_does_not_depend_on_the_order_of_the_yaml():
         mixer = Mixer("ES", list(order), 3, 8000)
         mixer.set_epoch(11)
         drawn.add(
-            tuple(mixer.variant(f"id{i}", list(order)) for i in range(50))
+            tuple(mixer._variant(f"id{i}", list(order)) for i in range(50))
         )
     assert len(drawn) == 1
 

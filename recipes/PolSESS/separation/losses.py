@@ -32,9 +32,7 @@ def pairwise_si_sdr(estimate, reference, lengths=None):
 
     Arguments
     ---------
-    estimate : torch.Tensor
-        [batch, time, source].
-    reference : torch.Tensor
+    estimate, reference : torch.Tensor
         [batch, time, source].
     lengths : torch.Tensor
         Valid part of each item relative to the longest, [batch], in (0, 1];
@@ -49,9 +47,7 @@ def pairwise_si_sdr(estimate, reference, lengths=None):
     -------
     >>> reference = torch.tensor([1.0, -1.0, 1.0, -1.0]).reshape(1, 4, 1)
     >>> error = torch.tensor([1.0, 1.0, -1.0, -1.0]).reshape(1, 4, 1)
-    >>> pairwise_si_sdr(5 * reference + 0.5 * error, reference).round(
-    ...     decimals=3
-    ... )
+    >>> pairwise_si_sdr(5 * reference + 0.5 * error, reference).round()
     tensor([[[20.]]])
     """
     with torch.autocast(estimate.device.type, enabled=False):
@@ -93,15 +89,13 @@ def best_permutation(scores):
     Arguments
     ---------
     scores : torch.Tensor
-        Score of every estimate against every reference, higher is better,
-        [batch, estimate, reference].
+        Higher is better, [batch, estimate, reference].
 
     Returns
     -------
-    score : torch.Tensor
-        Score of each reference under the best assignment, [batch, source].
-    order : torch.Tensor
-        Which estimate belongs to each reference, [batch, source].
+    score, order : torch.Tensor
+        Score of each reference under the best assignment, and which estimate
+        belongs to it, [batch, source].
 
     Example
     -------
@@ -129,28 +123,8 @@ def best_permutation(scores):
 def si_sdr_loss(estimate, reference, lengths=None):
     """Negative SI-SDR, mean over sources, under the best permutation.
 
-    Arguments
-    ---------
-    estimate : torch.Tensor
-        [batch, time, source].
-    reference : torch.Tensor
-        [batch, time, source].
-    lengths : torch.Tensor
-        Relative lengths, [batch]; see ``pairwise_si_sdr``.
-
-    Returns
-    -------
-    torch.Tensor
-        Loss of each item in dB, lower is better, [batch].
-
-    Example
-    -------
-    >>> signals = torch.tensor(
-    ...     [[1.0, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]
-    ... ).T.unsqueeze(0)
-    >>> reference, error = signals[..., :2], signals[..., 2:]
-    >>> si_sdr_loss(reference.flip(-1) + 0.1 * error, reference).round()
-    tensor([-20.])
+    Takes the arguments of ``pairwise_si_sdr``; returns the loss of each item in
+    dB, lower is better, [batch].
     """
     scores = pairwise_si_sdr(estimate, reference, lengths)
     return -best_permutation(scores)[0].mean(-1)

@@ -1,7 +1,8 @@
 """Metrics of one utterance.
 
-A metric is a pure function (estimate, reference, sample_rate) -> float. It
-raises where it has no answer; ``score_signal`` turns that into an empty cell
+A metric is a pure function (estimate, reference, sample_rate) -> float, higher
+is better. The signals are np.ndarray, [time], of one length, the rate is in Hz.
+It raises where it has no answer; ``score_signal`` turns that into an empty cell
 and reports it, so that a failure is neither lost nor averaged away. A metric of
 your own is a function of this file, named in METRICS. Scoring processes import
 this file and not torch, which would cost each of them seconds.
@@ -22,25 +23,11 @@ ROUNDING = 1e-25
 
 
 def si_sdr(estimate, reference, sample_rate=None):
-    """Zero-mean scale-invariant signal-to-distortion ratio.
+    """Zero-mean scale-invariant signal-to-distortion ratio in dB.
 
     J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019. Raises
     ValueError where it is not defined: a silent reference or estimate, or an
     estimate without any error.
-
-    Arguments
-    ---------
-    estimate : np.ndarray
-        [time].
-    reference : np.ndarray
-        [time].
-    sample_rate : int
-        Not used; metrics share one signature.
-
-    Returns
-    -------
-    float
-        In dB, higher is better.
 
     Example
     -------
@@ -55,6 +42,7 @@ def si_sdr(estimate, reference, sample_rate=None):
 
 
 def _zero_mean(signal, name):
+    """In float64; raises ValueError where nothing but a constant is left."""
     signal = np.asarray(signal, dtype=np.float64)
     centred = signal - signal.mean()
     if centred @ centred <= ROUNDING * (signal @ signal):
@@ -63,6 +51,7 @@ def _zero_mean(signal, name):
 
 
 def _ratio_db(target, error):
+    """Energy of the target over that of the error, in dB."""
     target, error = target @ target, error @ error
     if target <= ROUNDING * error:
         raise ValueError("nothing of the reference in the estimate")
@@ -72,27 +61,11 @@ def _ratio_db(target, error):
 
 
 def sdr(estimate, reference, sample_rate=None):
-    """Signal-to-distortion ratio of BSS Eval, version 3.
+    """Signal-to-distortion ratio of BSS Eval, version 3, in dB.
 
     E. Vincent, R. Gribonval, C. Fevotte, "Performance measurement in blind
     audio source separation", TASLP 2006. A filter of 512 taps on the reference
-    is no distortion. Unlike fast_bss_eval this imports no torch, which would
-    cost every scoring process seconds. Raises ValueError where it is not
-    defined, see ``si_sdr``.
-
-    Arguments
-    ---------
-    estimate : np.ndarray
-        [time].
-    reference : np.ndarray
-        [time].
-    sample_rate : int
-        Not used; metrics share one signature.
-
-    Returns
-    -------
-    float
-        In dB, higher is better.
+    is no distortion. Raises ValueError where it is not defined, see ``si_sdr``.
 
     Example
     -------
@@ -135,24 +108,10 @@ def _solve(auto, cross):
 
 
 def pesq(estimate, reference, sample_rate):
-    """Perceptual evaluation of speech quality.
+    """Perceptual evaluation of speech quality (MOS-LQO).
 
-    Narrow band (ITU-T P.862) at 8 kHz, wide band (P.862.2) at 16 kHz. Raises
-    the errors of the package ``pesq``, for instance where it finds no speech.
-
-    Arguments
-    ---------
-    estimate : np.ndarray
-        [time].
-    reference : np.ndarray
-        [time].
-    sample_rate : int
-        8000 or 16000 Hz.
-
-    Returns
-    -------
-    float
-        MOS-LQO, higher is better.
+    Narrow band (ITU-T P.862) at 8000 Hz, wide band (P.862.2) at 16000 Hz.
+    Raises the errors of the package ``pesq``, such as that of no speech.
     """
     from pesq import pesq as itu_pesq
 
@@ -161,34 +120,12 @@ def pesq(estimate, reference, sample_rate):
 
 
 def stoi(estimate, reference, sample_rate, extended=False):
-    """Short-time objective intelligibility, by the package ``pystoi``.
+    """Short-time objective intelligibility, at most 1; extended for ESTOI.
 
     C. Taal et al., "An algorithm for intelligibility prediction of
     time-frequency weighted noisy speech", TASLP 2011. Where the reference is
-    silent or has too little speech, ``pystoi`` returns a number without
-    meaning: this raises ValueError. A silent estimate has 0.
-
-    Arguments
-    ---------
-    estimate : np.ndarray
-        [time].
-    reference : np.ndarray
-        [time].
-    sample_rate : int
-        In Hz.
-    extended : bool
-        True for ESTOI.
-
-    Returns
-    -------
-    float
-        At most 1, higher is better.
-
-    Example
-    -------
-    >>> signal = np.random.default_rng(0).standard_normal(8000)
-    >>> round(stoi(2 * signal, signal, 8000), 6)
-    1.0
+    silent or has too little speech, the package ``pystoi`` returns a number
+    without meaning: this raises ValueError. A silent estimate has 0.
     """
     from pystoi import stoi as pystoi
 
@@ -211,41 +148,15 @@ def stoi(estimate, reference, sample_rate, extended=False):
 
 
 def estoi(estimate, reference, sample_rate):
-    """Extended short-time objective intelligibility.
+    """Extended short-time objective intelligibility; raises as ``stoi``.
 
     J. Jensen, C. Taal, "An algorithm for predicting the intelligibility of
-    speech masked by modulated noise maskers", TASLP 2016. Raises as ``stoi``.
-
-    Arguments
-    ---------
-    estimate : np.ndarray
-        [time].
-    reference : np.ndarray
-        [time].
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    float
-        At most 1, higher is better.
-
-    Example
-    -------
-    >>> signal = np.random.default_rng(0).standard_normal(8000)
-    >>> round(estoi(2 * signal, signal, 8000), 6)
-    1.0
+    speech masked by modulated noise maskers", TASLP 2016.
     """
     return stoi(estimate, reference, sample_rate, extended=True)
 
 
-METRICS = {
-    "si_sdr": si_sdr,
-    "sdr": sdr,
-    "pesq": pesq,
-    "stoi": stoi,
-    "estoi": estoi,
-}
+METRICS = {f.__name__: f for f in (si_sdr, sdr, pesq, stoi, estoi)}
 
 
 def score_signal(signal, reference, sample_rate, names):
@@ -253,10 +164,8 @@ def score_signal(signal, reference, sample_rate, names):
 
     Arguments
     ---------
-    signal : np.ndarray
-        Estimate or mixture, [time].
-    reference : np.ndarray
-        [time].
+    signal, reference : np.ndarray
+        Estimate or mixture, and its reference, [time].
     sample_rate : int
         In Hz.
     names : list of str
@@ -269,12 +178,8 @@ def score_signal(signal, reference, sample_rate, names):
 
     Example
     -------
-    >>> reference = np.array([1.0, -1.0, 1.0, -1.0])
-    >>> error = np.array([1.0, 1.0, -1.0, -1.0])
-    >>> score_signal(reference + error, reference, 8000, ["si_sdr"])
-    {'si_sdr': (0.0, None)}
-    >>> score_signal(error, 0 * error, 8000, ["si_sdr"])
-    {'si_sdr': (nan, "ValueError('silent reference')")}
+    >>> score_signal(np.ones(4), np.zeros(4), 8000, ["sdr"])
+    {'sdr': (nan, "ValueError('silent reference')")}
     """
     scores = {}
     for name in names:

@@ -9,7 +9,6 @@ Authors
 
 import hashlib
 import os
-from functools import reduce
 
 import torch
 from torch.utils.data import Sampler
@@ -30,30 +29,12 @@ from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
-ADVICE = (
-    "restore the file, or list all such files by prepare_polsess.py --audit "
-    "full; then the same command goes on from the last checkpoint"
-)
-
 
 def draw(seed, epoch, mixture_id, purpose):
-    """Draws a uniform number that depends on nothing but its arguments.
+    """Draws a uniform number in [0, 1), a function of its arguments alone.
 
-    Arguments
-    ---------
-    seed : int
-        Seed of the run.
-    epoch : int
-        Number of the epoch.
-    mixture_id : str
-        ID of the mixture.
-    purpose : str
-        What is drawn, so that draws for the same mixture are independent.
-
-    Returns
-    -------
-    float
-        In [0, 1).
+    ``purpose`` (str) says what is drawn for the mixture; draws for different
+    purposes are independent.
 
     Example
     -------
@@ -68,9 +49,9 @@ def draw(seed, epoch, mixture_id, purpose):
 class Mixer:
     """Reads a mixture and its references and cancels what the variant lacks.
 
-    This is the function of the data pipeline. It reads the mixture, the
-    references and the files to be cancelled, and nothing else. Raises
-    ValueError when an argument makes no sense.
+    This is the function of the data pipeline; it reads no file that the variant
+    does not need. Raises ValueError when an argument makes no sense, and later
+    with the name of each file that cannot be used.
 
     Arguments
     ---------
@@ -83,21 +64,12 @@ class Mixer:
     sample_rate : int
         Sample rate of the corpus in Hz.
     segment_seconds : float
-        Length of the random crop in seconds; None for the whole mixture.
+        Length of the random crop; None for the whole mixture.
     curriculum : list of dict
         Stages {epoch, variants}; a stage holds until the next one begins, and
         ``variants`` before the first. Empty or None for no curriculum.
     min_samples : int
-        Shortest crop that the network takes, in samples.
-
-    Example
-    -------
-    >>> stages = [{"epoch": 3, "variants": ["S", "R"]}]
-    >>> mixer = Mixer("ES", ["SER"], 1, sample_rate=8000, curriculum=stages)
-    >>> [mixer.allowed(epoch) for epoch in (2, 3, 9)]
-    [['SER'], ['R', 'S'], ['R', 'S']]
-    >>> mixer.variant("mixture", ["SER", "SR", "ER", "R"])
-    'SER'
+        Shortest crop that the network takes.
     """
 
     takes = ("mixture_id", "setting", "variants", "duration", *FILE_COLUMNS)
@@ -141,105 +113,46 @@ class Mixer:
         self.epoch = torch.ones(1, dtype=torch.long).share_memory_()
 
     def set_epoch(self, epoch):
-        """Sets the epoch, for the workers of a data loader too.
-
-        Arguments
-        ---------
-        epoch : int
-            Number of the epoch, from 1.
-        """
+        """Sets the epoch (int, from 1), for the workers of a loader too."""
         self.epoch.fill_(epoch)
 
-    def allowed(self, epoch):
-        """Lists the variants in use in an epoch.
-
-        Arguments
-        ---------
-        epoch : int
-            Number of the epoch, from 1.
-
-        Returns
-        -------
-        list of str
-            In the order of VARIANTS, so that draws do not depend on the order
-            in which the YAML names them.
-        """
+    def _allowed(self, epoch):
+        """The variants in use in an epoch, in an order that no YAML changes."""
         begin = max(begin for begin in self.stages if begin <= epoch)
         return [v for v in VARIANTS if v in self.stages[begin]]
 
-    def variant(self, mixture_id, variants):
-        """Draws the variant that a mixture takes in the present epoch.
-
-        Arguments
-        ---------
-        mixture_id : str
-            ID of the mixture.
-        variants : list of str
-            The variants which the mixture has.
-
-        Returns
-        -------
-        str
-            One that the mixture has and the epoch allows, uniformly drawn.
-        """
+    def _variant(self, mixture_id, variants):
+        """Draws one that the mixture has and the present epoch allows."""
         epoch = int(self.epoch)
-        candidates = [v for v in self.allowed(epoch) if v in variants]
+        candidates = [v for v in self._allowed(epoch) if v in variants]
         position = draw(self.seed, epoch, mixture_id, "variant")
         return candidates[int(position * len(candidates))]
 
     def __call__(self, mixture_id, setting, variants, duration, *files):
-        """Makes one item.
+        """Makes the item of a mixture, whose files are in FILE_COLUMNS' order.
 
-        Raises ValueError that names a file which cannot be used, see
-        ``read_signal``.
-
-        Arguments
-        ---------
-        mixture_id : str
-            ID of the mixture.
-        setting : str
-            indoor, outdoor or dry.
-        variants : list of str
-            The variants which the mixture has.
-        duration : float
-            Length of the mixture in seconds.
-        *files : tuple of str
-            The paths named by FILE_COLUMNS.
-
-        Returns
-        -------
-        variant : str
-            The variant drawn.
-        mix_sig : torch.Tensor
-            The mixture, [time].
-        sources_sig : torch.Tensor
-            The references, [time, source].
+        Returns the variant drawn, the mixture, [time], and the references,
+        [time, source].
         """
         whole = round(duration * self.sample_rate)
         start, stop = self._span(mixture_id, whole)
         # A single variant is that of validation and test, which draw nothing.
         variant = variants[0]
         if len(variants) > 1:
-            variant = self.variant(mixture_id, variants)
+            variant = self._variant(mixture_id, variants)
         removed = cancelled(variant, self.task, setting)
         references = TASKS[self.task]
         paths = dict(zip(FILE_COLUMNS, files))
-        columns = [
-            "mix_wav",
-            *removed,
-            *(c for group in references for c in group),
-        ]
+        columns = ["mix_wav", *removed, *sum(references, ())]
         signals = {
-            column: read_signal(
+            column: _read_signal(
                 mixture_id, paths[column], self.sample_rate, whole, start, stop
             )
             for column in dict.fromkeys(columns)
         }
         # 16-bit samples and their sums are exact in float32.
-        mixture = signals["mix_wav"]
-        if removed:
-            mixture = mixture - _add(signals, removed)
-        sources = [_add(signals, group) for group in references]
+        mixture = signals["mix_wav"] - sum(signals[c] for c in removed)
+        sources = [sum(signals[c] for c in group) for group in references]
         return variant, mixture, torch.stack(sources, dim=-1)
 
     def _span(self, mixture_id, whole):
@@ -269,37 +182,12 @@ def _stages(curriculum):
     return stages
 
 
-def _add(signals, columns):
-    return reduce(torch.add, (signals[column] for column in columns))
-
-
-def read_signal(mixture_id, path, sample_rate, frames, start, stop):
-    """Reads a part of a file whose whole is known.
+def _read_signal(mixture_id, path, sample_rate, frames, start, stop):
+    """Reads samples start to stop of a file of so many frames, [time], float32.
 
     Weeks may lie between the preparation of a corpus and the reading of a file.
-    Raises ValueError that names mixture, file, what was expected and found,
-    when the file cannot be read, has not the declared length and rate, is not
-    mono, or has samples that are not finite.
-
-    Arguments
-    ---------
-    mixture_id : str
-        ID of the mixture to which the file belongs.
-    path : str
-        The file.
-    sample_rate : int
-        Sample rate of the file, in Hz.
-    frames : int
-        Length of the whole file in samples.
-    start : int
-        The first sample to read.
-    stop : int
-        The sample after the last one to read.
-
-    Returns
-    -------
-    torch.Tensor
-        [time], float32. 16-bit samples are exact.
+    Raises ValueError when it is unreadable, has not the declared length and
+    rate, is not mono, or when the samples are not finite.
     """
     expected = f"{frames} samples at {sample_rate} Hz in 1 channel(s)"
     try:
@@ -327,7 +215,8 @@ def read_signal(mixture_id, path, sample_rate, frames, start, stop):
         found = str(error) if os.path.exists(path) else "no such file"
     raise ValueError(
         f"mixture {mixture_id}: {path}: expected {expected}, found {found}; "
-        f"{ADVICE}"
+        "restore the file, or list all such files by prepare_polsess.py "
+        "--audit full; then the same command goes on from the last checkpoint"
     )
 
 
@@ -341,10 +230,8 @@ def load_mixtures(
 
     Arguments
     ---------
-    save_folder : str
-        Folder of the manifests ``<split>_<VARIANT>.csv``.
-    split : str
-        train, valid or test.
+    save_folder, split : str
+        Folder and split of the manifests ``<split>_<VARIANT>.csv``.
     variants : list of str
         The variants in use.
     data_root : str
@@ -357,24 +244,14 @@ def load_mixtures(
     Returns
     -------
     dict
-        Mixture ID -> row of the manifest, with ``variants``, a list, and
-        ``mixture_id`` added. Sorted by ID. Where the corpus stores a variant as
-        a mixture of its own, ``stored`` has its row.
+        Mixture ID, sorted -> row of the manifest, with ``mixture_id`` and the
+        list ``variants`` added, and ``stored``: variant -> its own row, where
+        the corpus stores a variant as a mixture of its own.
     """
     check_variants(f"{split} variants", variants)
     mixtures = {}
     for variant in [v for v in VARIANTS if v in variants]:
-        path = os.path.join(save_folder, f"{split}_{variant}.csv")
-        if not os.path.isfile(path):
-            raise ValueError(
-                f"{path}: expected a manifest, found none; run without "
-                "--skip_prep to prepare the corpus"
-            )
-        rows = load_data_csv(path, {"data_root": data_root})
-        if not rows:
-            logger.warning(
-                f"{split}: the corpus has no mixture with variant {variant}"
-            )
+        rows = _read_manifest(save_folder, split, variant, data_root)
         for mixture_id, row in rows.items():
             # A mixture takes the row of its first variant.
             first = mixtures.setdefault(mixture_id, row)
@@ -400,24 +277,28 @@ def load_mixtures(
     return {mixture_id: mixtures[mixture_id] for mixture_id in kept}
 
 
+def _read_manifest(save_folder, split, variant, data_root):
+    """The rows of a variant by mixture ID, none where the corpus has none."""
+    path = os.path.join(save_folder, f"{split}_{variant}.csv")
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"{path}: expected a manifest, found none; run without "
+            "--skip_prep to prepare the corpus"
+        )
+    rows = load_data_csv(path, {"data_root": data_root})
+    if not rows:
+        logger.warning(
+            f"{split}: the corpus has no mixture with variant {variant}"
+        )
+    return rows
+
+
 def pick_mixtures(mixtures, limit):
     """Picks mixtures, indoor and outdoor ones in the proportions of the whole.
 
-    The pick is a property of the corpus: neither a seed nor the order of rows
-    changes it, and a smaller one is contained in a larger one. Raises
-    ValueError when the limit is not a number.
-
-    Arguments
-    ---------
-    mixtures : dict
-        Mixture ID -> row with ``setting``.
-    limit : int or str
-        How many to pick, or "all"; all are kept when there are no more.
-
-    Returns
-    -------
-    list of str
-        Sorted IDs.
+    Returns at most ``limit`` IDs (int, or "all"), sorted. Neither a seed nor
+    the order of rows changes the pick, and a smaller one is contained in a
+    larger one. Raises ValueError when the limit is not a number.
 
     Example
     -------
@@ -448,23 +329,10 @@ def pick_mixtures(mixtures, limit):
 def one_row_per_variant(mixtures, saved=()):
     """Lists every mixture in every variant it has, for validation and test.
 
-    Arguments
-    ---------
-    mixtures : dict
-        The result of ``load_mixtures``.
-    saved : list of str
-        IDs of the mixtures whose signals are to be saved.
-
-    Returns
-    -------
-    dict
-        ``<mixture ID>_<variant>`` -> row with that single variant and
-        ``save_audio``. Under distributed evaluation the share of this rank.
-
-    Example
-    -------
-    >>> list(one_row_per_variant({"abc": {"variants": ["S", "E"]}}))
-    ['abc_S', 'abc_E']
+    Takes the result of ``load_mixtures`` and the IDs of mixtures whose signals
+    are to be saved. Returns a dict, ``<mixture ID>_<variant>`` -> row with that
+    single variant and the bool ``save_audio``; under distributed evaluation the
+    share of this rank.
     """
     saved = set(saved)
     rows = {
@@ -483,23 +351,7 @@ def one_row_per_variant(mixtures, saved=()):
 
 
 def all_gather_rows(rows):
-    """Collects the rows of all ranks, of which each evaluated its share.
-
-    Arguments
-    ---------
-    rows : list
-        Rows of this rank.
-
-    Returns
-    -------
-    list
-        The same in all ranks.
-
-    Example
-    -------
-    >>> all_gather_rows([1, 2])
-    [1, 2]
-    """
+    """Collects the rows of all ranks, for all ranks; a list as is on one."""
     if not is_distributed_initialized():
         return rows
     parts = [None] * torch.distributed.get_world_size()
@@ -510,24 +362,12 @@ def all_gather_rows(rows):
 class EpochSampler(Sampler):
     """Shuffles the mixtures that the present epoch uses.
 
-    The order is a function of (seed, epoch, mixture ID), unlike that of
-    SpeechBrain's samplers under distributed training, which ignore the seed. A
-    mixture is left out while the curriculum has none of its variants; raises
-    ValueError where none is left, or under distributed training not all are.
-
-    Arguments
-    ---------
-    mixtures : dict
-        The result of ``load_mixtures``, in the order of the dataset.
-    mixer : Mixer
-        Holds seed, epoch and curriculum; ``mixer.set_epoch`` moves both on.
-
-    Example
-    -------
-    >>> mixer = Mixer("ES", ["SER", "SE"], seed=1, sample_rate=8000)
-    >>> mixtures = {"a": {"variants": ["SER"]}, "b": {"variants": ["C"]}}
-    >>> list(EpochSampler(mixtures, mixer)), len(EpochSampler(mixtures, mixer))
-    ([0], 1)
+    Takes the result of ``load_mixtures``, in the order of the dataset, and the
+    ``Mixer``, which holds seed, epoch and curriculum. The order is a function
+    of (seed, epoch, mixture ID), unlike that of SpeechBrain's samplers under
+    distributed training, which ignore the seed. A mixture is left out while the
+    curriculum has none of its variants. Raises ValueError where none is left;
+    several ranks need more mixtures than ranks, and as many in each stage.
     """
 
     def __init__(self, mixtures, mixer):
@@ -544,13 +384,14 @@ class EpochSampler(Sampler):
             raise ValueError(
                 f"curriculum: from epoch {fewest} on, {counts[fewest]} of "
                 f"{len(self.ids)} training mixtures have a variant of "
-                f"{', '.join(mixer.allowed(fewest))}; expected at least one, "
+                f"{', '.join(mixer._allowed(fewest))}; expected at least one, "
                 f"with several ranks (found {ranks}) more than ranks, and as "
                 "many in each stage"
             )
 
     def _used(self, epoch):
-        allowed = set(self.mixer.allowed(epoch))
+        """Indices of the mixtures that have a variant in use."""
+        allowed = set(self.mixer._allowed(epoch))
         return [
             index
             for index, variants in enumerate(self.variants)
@@ -559,12 +400,9 @@ class EpochSampler(Sampler):
 
     def __iter__(self):
         seed, epoch = self.mixer.seed, int(self.mixer.epoch)
-        return iter(
-            sorted(
-                self._used(epoch),
-                key=lambda index: draw(seed, epoch, self.ids[index], "order"),
-            )
-        )
+        used = self._used(epoch)
+        used.sort(key=lambda i: draw(seed, epoch, self.ids[i], "order"))
+        return iter(used)
 
     def __len__(self):
         return len(self._used(int(self.mixer.epoch)))

@@ -1,6 +1,6 @@
 """From estimates to test_scores.csv: one row per mixture, variant and source.
 
-Utterances are scored in a pool of processes, beside the forward pass. A process
+Utterances are scored in a pool of processes, during the forward pass. A process
 that dies, as PESQ's C code does with a signal of some minutes, costs the score
 that it was computing and no other.
 
@@ -20,8 +20,8 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from losses import pairwise_si_sdr
 from metrics import METRICS, score_signal
-from summary import in_order, score_columns, write_csv
-from variants import source_names
+from summary import LABELS, write_csv
+from variants import VARIANTS, source_names
 
 from speechbrain.dataio import audio_io
 from speechbrain.utils.logger import get_logger
@@ -32,11 +32,9 @@ logger = get_logger(__name__)
 DIED = (
     "the process that computed it died: the metric crashed, or memory ran out"
 )
-# The processes use all cores already. They end when nothing comes any more.
-POOL_OPTIONS = {
-    "env": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    "timeout": 60,  # seconds
-}
+# The processes use all cores already.
+THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+IDLE_SECONDS = 60  # after which a process ends
 PESQ_RATES = (8000, 16000)  # Hz
 
 
@@ -44,45 +42,20 @@ PESQ_RATES = (8000, 16000)  # Hz
 class Utterance:
     """The signals of one mixture in one variant, without padding.
 
-    Arguments
-    ---------
-    labels : dict
-        ID, variant and setting.
-    sources : list of str
-        Names of the sources.
-    estimate : np.ndarray
-        In the order of the references, at the scale that the model gave them,
-        [time, source].
-    reference : np.ndarray
-        [time, source].
-    mixture : np.ndarray
-        [time].
+    The estimates are in the order of the references, as the model scaled them.
     """
 
-    labels: dict
-    sources: list
-    estimate: np.ndarray
-    reference: np.ndarray
-    mixture: np.ndarray
+    labels: dict  # ID, variant and setting
+    sources: list  # names
+    estimate: np.ndarray  # [time, source]
+    reference: np.ndarray  # [time, source]
+    mixture: np.ndarray  # [time]
 
-    def scaled(self):
-        """Projects the references onto the estimates.
+    def _scaled(self):
+        """Projects the references onto the estimates, [time, source].
 
         Training with SI-SDR leaves the scale, and the sign, of an estimate
-        free. Here each is multiplied by the factor that brings it closest to
-        its reference in the least-squares sense.
-
-        Returns
-        -------
-        np.ndarray
-            [time, source]; a silent or non-finite estimate as it is.
-
-        Example
-        -------
-        >>> reference = np.array([[0.5], [-0.5], [0.1]])
-        >>> utterance = Utterance({}, ["s1"], -7 * reference, reference, None)
-        >>> utterance.scaled().round(3).ravel().tolist()
-        [0.5, -0.5, 0.1]
+        free. A silent or non-finite estimate stays as it is.
         """
         # In double precision: the scale of a model may be anything.
         scaled = self.estimate.astype(np.float64)
@@ -93,22 +66,13 @@ class Utterance:
         return scaled.astype(self.estimate.dtype)
 
     def signals(self):
-        """Lists what one listens to, in the order in which it is shown.
+        """Lists what one listens to, name -> [time].
 
-        Returns
-        -------
-        dict
-            Name -> [time]: the mixture, each estimate at the level of its
-            reference, each reference. Non-finite samples are set to zero.
-
-        Example
-        -------
-        >>> one = np.ones((4, 1))
-        >>> list(Utterance({}, ["s1"], one, one, one[:, 0]).signals())
-        ['mixture', 'estimate s1', 'reference s1']
+        These are mixture, each estimate at the level of its reference, such as
+        ``estimate s1``, and each reference. Non-finite samples become zero.
         """
         signals = {"mixture": self.mixture}
-        for name, signal in zip(self.sources, self.scaled().T):
+        for name, signal in zip(self.sources, self._scaled().T):
             signal = np.nan_to_num(signal, posinf=0, neginf=0)
             signals[f"estimate {name}"] = signal
         for name, signal in zip(self.sources, self.reference.T):
@@ -124,10 +88,9 @@ def utterances_of(batch, estimate, order, sources):
     batch : speechbrain.dataio.batch.PaddedBatch
         With mixture_id, variant, setting, mix_sig and sources_sig.
     estimate : torch.Tensor
-        [batch, time, source], in the order of the model.
+        In the order of the model, [batch, time, source].
     order : torch.Tensor
-        Which estimate belongs to each reference, [batch, source], see
-        ``losses.best_permutation``.
+        Which estimate belongs to each reference, [batch, source].
     sources : list of str
         Names of the sources.
 
@@ -143,48 +106,38 @@ def utterances_of(batch, estimate, order, sources):
     samples = (lengths * mixture.shape[1]).round().long().tolist()
     return [
         Utterance(
-            labels={
-                "ID": batch.mixture_id[number],
-                "variant": batch.variant[number],
-                "setting": batch.setting[number],
-            },
-            sources=sources,
+            labels,
+            sources,
             estimate=estimate[number, :length].cpu().numpy(),
             reference=reference[number, :length].cpu().numpy(),
             mixture=mixture[number, :length].cpu().numpy(),
         )
-        for number, length in enumerate(samples)
+        for number, (labels, length) in enumerate(zip(_labels(batch), samples))
     ]
 
 
+def _labels(batch):
+    """ID, variant and setting of each item of a batch."""
+    items = zip(batch.mixture_id, batch.variant, batch.setting)
+    return [dict(zip(LABELS, item)) for item in items]
+
+
 def validation_rows(batch, si_sdr):
-    """Computes the SI-SDRi of a batch.
+    """Computes the SI-SDRi from the SI-SDR of a batch, [batch, source], in dB.
 
-    Arguments
-    ---------
-    batch : speechbrain.dataio.batch.PaddedBatch
-        With mixture_id, variant, setting, mix_sig and sources_sig.
-    si_sdr : torch.Tensor
-        SI-SDR of the estimates in dB, [batch, source].
-
-    Returns
-    -------
-    list of dict
-        ID, variant, setting, si_sdri (dB) and silent of each source: against
-        a silent reference no score is defined, and it is NaN.
+    Returns a dict for each source: ID, variant, setting, si_sdri and silent.
+    Against a silent reference no score is defined, and it is NaN.
     """
     mixture, lengths = batch.mix_sig
     reference, _ = batch.sources_sig
     baseline = pairwise_si_sdr(mixture.unsqueeze(-1), reference, lengths)
     silent = reference.abs().amax(1) == 0
     si_sdri = (si_sdr - baseline[:, 0]).masked_fill(silent, torch.nan)
-    labels = zip(batch.mixture_id, batch.variant, batch.setting)
+    items = zip(_labels(batch), si_sdri.tolist(), silent.tolist())
     return [
-        dict(zip(("ID", "variant", "setting", "si_sdri", "silent"), row))
-        for label, values, flags in zip(
-            labels, si_sdri.tolist(), silent.tolist()
-        )
-        for row in ((*label, *pair) for pair in zip(values, flags))
+        {**labels, "si_sdri": score, "silent": is_silent}
+        for labels, scores, are_silent in items
+        for score, is_silent in zip(scores, are_silent)
     ]
 
 
@@ -202,8 +155,7 @@ class Scorer:
     sample_rate : int
         In Hz.
     output_folder : str
-        Folder for test_scores.csv, and ``audio`` with the signals of batches
-        whose ``save_audio`` is true.
+        Folder for test_scores.csv and for ``audio``.
     n_jobs : int
         Number of processes; None for the CPU cores of this rank.
     """
@@ -230,7 +182,7 @@ class Scorer:
         self.finished = []
 
     def clear(self):
-        """Deletes scores and audio of earlier tests, possibly of another model."""
+        """Deletes scores and audio of earlier tests, maybe of another model."""
         for name in ("test_scores.csv", "test_summary.csv"):
             (self.output_folder / name).unlink(missing_ok=True)
         for signal in ("mixture", "estimate_*", "reference_*"):
@@ -238,29 +190,23 @@ class Scorer:
                 path.unlink()
 
     def submit(self, batch, estimate, order):
-        """Begins to score a batch; saves its audio where that is wanted.
+        """Begins to score a batch; saves the audio of items with save_audio.
 
-        Arguments
-        ---------
-        batch : speechbrain.dataio.batch.PaddedBatch
-            See ``utterances_of``; with save_audio.
-        estimate : torch.Tensor
-            [batch, time, source].
-        order : torch.Tensor
-            [batch, source].
+        Arguments are those of ``utterances_of``.
         """
         utterances = utterances_of(batch, estimate, order, self.sources)
         for utterance, is_saved in zip(utterances, batch.save_audio):
             if is_saved:
                 self._save_audio(utterance)
             jobs = [
-                self._begin(signal, reference)
+                (signal, reference, self.sample_rate)
                 for estimate, reference in zip(
                     utterance.estimate.T, utterance.reference.T
                 )
                 for signal in (estimate, utterance.mixture)
             ]
-            self.pending.append((utterance.labels, jobs))
+            futures = [self._start(*job, self.metrics) for job in jobs]
+            self.pending.append((utterance.labels, jobs, futures))
         # The queue is bounded, so a fast model does not fill the memory.
         while len(self.pending) > 16 * self.n_jobs:
             self._finish_oldest()
@@ -268,10 +214,8 @@ class Scorer:
     def rows(self):
         """Waits for all scores; the scorer is then empty again.
 
-        Returns
-        -------
-        list of dict
-            One row for each utterance and source, in the order of submission.
+        Returns a list with a dict for each utterance and source, in the order
+        of submission.
         """
         while self.pending:
             self._finish_oldest()
@@ -280,15 +224,15 @@ class Scorer:
         return rows
 
     def write(self, rows):
-        """Writes test_scores.csv.
+        """Writes the rows of all ranks to test_scores.csv.
 
-        Arguments
-        ---------
-        rows : list of dict
-            Rows of all ranks.
+        They are sorted, so that the number of ranks does not matter.
         """
-        table = in_order(pd.DataFrame(rows)).round(6)
-        write_csv(table, self.output_folder / "test_scores.csv")
+        table = pd.DataFrame(rows).round(6)
+        order = table["variant"].map(VARIANTS.index)
+        table = table.assign(order=order).sort_values(["ID", "order", "source"])
+        path = self.output_folder / "test_scores.csv"
+        write_csv(table.drop(columns="order"), path)
 
     def close(self):
         """Ends all processes at once."""
@@ -297,65 +241,57 @@ class Scorer:
             self.pool.shutdown(kill_workers=True)
             self.pool = None
 
-    def _begin(self, signal, reference):
-        """Starts a job; returns it with its pool and its future result."""
-        job = signal, reference, self.sample_rate
+    def _start(self, *job):
+        """Starts a job in the pool; None for SI-SDR, which needs no pool."""
         if self.metrics == ["si_sdr"]:
-            return job, None, score_signal(*job, self.metrics)
+            return None
         try:
-            self.pool = self.pool or self._new_pool()
-            future = self.pool.submit(score_signal, *job, self.metrics)
+            if self.pool is None:
+                self.pool = ProcessPoolExecutor(
+                    self.n_jobs, timeout=IDLE_SECONDS, env=THREADS
+                )
+            return self.pool.submit(score_signal, *job)
         except BrokenProcessPool:  # broken by an earlier job
-            self.pool = self._new_pool()
-            future = self.pool.submit(score_signal, *job, self.metrics)
-        return job, self.pool, future
+            self.pool = None
+            return self._start(*job)
 
-    def _new_pool(self):
-        return ProcessPoolExecutor(self.n_jobs, **POOL_OPTIONS)
-
-    def _result(self, job, pool, future):
+    def _result(self, job, future):
         """Waits for a job; repeats it metric by metric if its pool died."""
-        if pool is None:
-            return future
+        if future is None:
+            return score_signal(*job, self.metrics)
         try:
             return future.result()
         except BrokenProcessPool:
             # All jobs of the pool fail together; this need not be the culprit.
-            if self.pool is pool:
-                self.pool = self._new_pool()
-        scores = {}
+            scores = {}
         for name in self.metrics:
             try:
-                future = self.pool.submit(score_signal, *job, [name])
-                scores.update(future.result())
+                scores.update(self._start(*job, [name]).result())
             except BrokenProcessPool:
                 scores[name] = np.nan, DIED
-                self.pool = self._new_pool()
         return scores
 
     def _finish_oldest(self):
         """Turns the scores of the oldest utterance into rows."""
-        labels, jobs = self.pending.popleft()
-        results = [self._result(*job) for job in jobs]
+        labels, jobs, futures = self.pending.popleft()
+        results = [self._result(*pair) for pair in zip(jobs, futures)]
         failures = []
-        for number, source in enumerate(self.sources):
+        for source, *pair in zip(self.sources, results[::2], results[1::2]):
             row = {**labels, "source": source}
-            values = {}
-            for scores, suffix in zip(results[2 * number :], ("", "_mix")):
-                for name, (value, reason) in scores.items():
-                    values[name + suffix] = value
+            for name in self.metrics:
+                for suffix, scores in zip(("", "_mix"), pair):
+                    row[name + suffix], reason = scores[name]
                     if reason:
                         failures.append(f"{source}, {name}{suffix}: {reason}")
-            values["si_sdri"] = values["si_sdr"] - values["si_sdr_mix"]
-            columns = score_columns(self.metrics)
-            self.finished.append({**row, **{c: values[c] for c in columns}})
+                if name == "si_sdr":
+                    row["si_sdri"] = row["si_sdr"] - row["si_sdr_mix"]
+            self.finished.append(row)
         if failures:
             logger.warning(f"no score for {labels}: {'; '.join(failures)}")
 
     def _save_audio(self, utterance):
-        """Writes its signals as 32-bit floats: nothing is clipped or rounded."""
-        labels = utterance.labels
-        stem = f"{labels['ID']}_{labels['variant']}"
+        """Writes signals as 32-bit floats: nothing is clipped or rounded."""
+        stem = "{ID}_{variant}".format(**utterance.labels)
         folder = self.output_folder / "audio"
         try:
             folder.mkdir(parents=True, exist_ok=True)

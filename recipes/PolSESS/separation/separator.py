@@ -13,36 +13,15 @@ from speechbrain.lobes.models.conv_tasnet import (
 )
 
 
-def norms_in_float32(module):
-    """Lets SpeechBrain's gLN and cLN layers compute in float32, in place.
+def _norms_in_float32(module):
+    """Lets SpeechBrain's gLN and cLN layers compute in float32.
 
     Under autocast they keep their variance in the precision of their input. In
     fp16 the EPS of 1e-8 then vanishes, and silent frames become NaN.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        The module that holds the layers. Parameters and the result in float32
-        stay as they are.
-
-    Returns
-    -------
-    int
-        Number of layers.
-
-    Example
-    -------
-    >>> norm = ChannelwiseLayerNorm(3)
-    >>> norms_in_float32(norm)
-    1
-    >>> norm(torch.zeros(1, 2, 3, dtype=torch.float16)).isfinite().all()
-    tensor(True)
     """
-    norms = (GlobalLayerNorm, ChannelwiseLayerNorm)
-    layers = [layer for layer in module.modules() if isinstance(layer, norms)]
-    for layer in layers:
-        layer.register_forward_pre_hook(_to_float32)
-    return len(layers)
+    for layer in module.modules():
+        if isinstance(layer, (GlobalLayerNorm, ChannelwiseLayerNorm)):
+            layer.register_forward_pre_hook(_to_float32)
 
 
 def _to_float32(layer, inputs):
@@ -52,11 +31,10 @@ def _to_float32(layer, inputs):
 class Separator(torch.nn.Module):
     """Encoder, mask network and decoder as one module.
 
-    One module for the network means one gradient synchronisation under
-    distributed training. The three parts stay reachable, and are saved, on
-    their own, as speechbrain.inference.separation.SepformerSeparation needs
-    them; the forward pass is the same as there. Raises ValueError when the
-    decoder's stride is not the encoder's.
+    One module means one gradient synchronisation under distributed training.
+    Its parts are saved on their own, for speechbrain.inference.separation's
+    SepformerSeparation, whose forward pass is the same. Raises ValueError when
+    the decoder's stride is not the encoder's.
 
     Arguments
     ---------
@@ -71,13 +49,9 @@ class Separator(torch.nn.Module):
     -------
     >>> from speechbrain.lobes.models.conv_tasnet import MaskNet
     >>> from speechbrain.lobes.models.dual_path import Decoder, Encoder
-    >>> separator = Separator(
-    ...     encoder=Encoder(kernel_size=16, out_channels=8),
-    ...     masknet=MaskNet(N=8, B=8, H=8, P=3, X=1, R=1, C=2),
-    ...     decoder=Decoder(
-    ...         in_channels=8, out_channels=1, kernel_size=16, stride=8
-    ...     ),
-    ... )
+    >>> masknet = MaskNet(N=8, B=8, H=8, P=3, X=1, R=1, C=2)
+    >>> decoder = Decoder(8, 1, kernel_size=16, stride=8)
+    >>> separator = Separator(Encoder(16, out_channels=8), masknet, decoder)
     >>> separator(torch.randn(3, 1001)).shape
     torch.Size([3, 1001, 2])
     """
@@ -93,7 +67,7 @@ class Separator(torch.nn.Module):
         self.encoder = encoder
         self.masknet = masknet
         self.decoder = decoder
-        norms_in_float32(self)
+        _norms_in_float32(self)
 
     @property
     def min_samples(self):
@@ -103,20 +77,10 @@ class Separator(torch.nn.Module):
         return convolution.kernel_size[0] + (frames - 1) * convolution.stride[0]
 
     def forward(self, mixture):
-        """Estimates the sources of a mixture.
+        """Estimates the sources, [batch, time, source], of [batch, time].
 
+        The samples after the last whole frame, fewer than a stride, are zero.
         Raises ValueError when the mixture is shorter than the encoder's kernel.
-
-        Arguments
-        ---------
-        mixture : torch.Tensor
-            [batch, time].
-
-        Returns
-        -------
-        torch.Tensor
-            Estimates of the same length, [batch, time, source]. The samples
-            after the last whole frame, fewer than a stride, are zero.
         """
         kernel_size = self.encoder.conv1d.kernel_size[0]
         if mixture.shape[-1] < kernel_size:

@@ -16,43 +16,8 @@ LABELS = ("ID", "variant", "setting", "source")  # columns beside the scores
 PARTS = ("failures", "mean", "median", "std", "ci_low", "ci_high")
 
 
-def score_columns(metrics):
-    """Lists the columns of test_scores.csv that hold scores.
-
-    Arguments
-    ---------
-    metrics : iterable of str
-        Names; si_sdr comes first whether named or not.
-
-    Returns
-    -------
-    list of str
-        Each metric with the mixture's value, SI-SDR with its improvement.
-
-    Example
-    -------
-    >>> score_columns(["stoi"])
-    ['si_sdr', 'si_sdr_mix', 'si_sdri', 'stoi', 'stoi_mix']
-    """
-    columns = ["si_sdr", "si_sdr_mix", "si_sdri"]
-    for name in metrics:
-        if name != "si_sdr":
-            columns += [name, f"{name}_mix"]
-    return columns
-
-
 def score_names(table):
-    """Lists the scores of a table.
-
-    Arguments
-    ---------
-    table : pd.DataFrame
-        test_scores.csv, or a table with the columns of ``describe``.
-
-    Returns
-    -------
-    list of str
-        For instance si_sdr, si_sdr_mix, si_sdri, pesq, pesq_mix.
+    """Lists the scores in test_scores.csv, or in a table of ``describe``.
 
     Example
     -------
@@ -64,44 +29,10 @@ def score_names(table):
     return [c for c in table if c not in LABELS]
 
 
-def in_order(scores):
-    """Sorts the scores of a test, whatever the number of ranks.
-
-    Arguments
-    ---------
-    scores : pd.DataFrame
-        With ID, variant and source.
-
-    Returns
-    -------
-    pd.DataFrame
-        By ID, then as in VARIANTS, then by source.
-
-    Example
-    -------
-    >>> scores = pd.DataFrame(
-    ...     {"ID": list("ba"), "variant": "S", "source": "s1"}
-    ... )
-    >>> in_order(scores)["ID"].tolist()
-    ['a', 'b']
-    """
-    order = scores["variant"].map(VARIANTS.index)
-    scores = scores.assign(order=order).sort_values(["ID", "order", "source"])
-    return scores.drop(columns="order").reset_index(drop=True)
-
-
 def variant_strata(scores):
     """Labels the stratum of each row in a macro mean: C by its setting.
 
-    Arguments
-    ---------
-    scores : pd.DataFrame
-        With ``variant`` and ``setting``.
-
-    Returns
-    -------
-    pd.Series
-        For instance SER, SE, C indoor.
+    Takes a table with ``variant`` and ``setting``, returns a pd.Series.
 
     Example
     -------
@@ -113,14 +44,13 @@ def variant_strata(scores):
     return scores["variant"].where(~is_clean, "C " + scores["setting"])
 
 
-def mean_interval(rows, column, strata=None, confidence=0.95):
-    """Computes the mean of a score and its confidence interval.
+def mean_interval(rows, column, strata=None):
+    """Computes the mean of a score and its 95 % confidence interval.
 
     The variants and the sources of one mixture are not independent, so it is
     the mixtures that are the sample: each contributes the sum of its rows'
     shares of the mean. The interval is Student's t on these contributions;
-    indoor and outdoor mixtures are separate samples, with degrees of freedom
-    after Welch.
+    indoor and outdoor mixtures are separate samples (Welch).
 
     Arguments
     ---------
@@ -129,17 +59,14 @@ def mean_interval(rows, column, strata=None, confidence=0.95):
     column : str
         The score.
     strata : pd.Series
-        Label of each row's stratum: the mean is then the mean over strata of
-        the means within them (macro mean). None for the mean of all rows.
-    confidence : float
-        Level of the interval, in (0, 1).
+        Label of each row's stratum, for the mean over strata of their means
+        (macro mean). None for the mean of all rows.
 
     Returns
     -------
-    mean : float
-        NaN without a row.
-    low, high : float
-        NaN where a setting, or a stratum, has a single mixture.
+    mean, low, high : float
+        NaN without a row; the interval also where a setting, or a stratum, has
+        a single mixture.
 
     Example
     -------
@@ -168,8 +95,7 @@ def mean_interval(rows, column, strata=None, confidence=0.95):
     if variances.sum() == 0:
         return mean, mean, mean
     freedom = variances.sum() ** 2 / (variances**2 / (counts - 1)).sum()
-    quantile = stats.t.ppf((1 + confidence) / 2, freedom)
-    half_width = quantile * np.sqrt(variances.sum())
+    half_width = stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum())
     return mean, mean - half_width, mean + half_width
 
 
@@ -197,21 +123,13 @@ def describe(rows, columns, strata=None):
     columns : list of str
         The scores.
     strata : pd.Series
-        Each row's variant: mean, median and standard deviation are then the
-        means over the variants (macro mean). None: those of all rows.
+        See ``mean_interval``; macro means of median and standard deviation too.
 
     Returns
     -------
     dict
-        n (rows), mixtures, and for each score ``_`` and the PARTS; NaN if
-        unknown.
-
-    Example
-    -------
-    >>> rows = pd.DataFrame({"ID": ["a", "b"], "setting": "indoor"})
-    >>> found = describe(rows.assign(x=[1.0, np.nan]), ["x"])
-    >>> [float(found[key]) for key in ("n", "x_failures", "x_mean", "x_std")]
-    [2.0, 1.0, 1.0, nan]
+        n (rows), mixtures, and ``<score>_<part>`` for each of PARTS; NaN where
+        it is not defined.
     """
     one = pd.Series("", rows.index) if strata is None else strata
     groups = rows[columns].groupby(one)
@@ -236,20 +154,15 @@ def groups_of(scores, variants, task):
     scores : pd.DataFrame
         test_scores.csv.
     variants : list of str
-        Those that were to be tested.
+        Those to be tested.
     task : str
         ES, EB or SB.
 
     Yields
     ------
-    name : str
-        The variant, or the kind of mean.
-    setting : str
-        indoor, outdoor, dry, or empty for all.
-    rows : pd.DataFrame
-        Empty for a variant without a mixture.
-    strata : pd.Series
-        For a macro mean the variants of the rows.
+    tuple
+        Variant or kind of mean, setting (empty for all), rows (empty for a
+        variant without a mixture), and for a macro mean ``variant_strata``.
     """
     for variant in [v for v in VARIANTS if v in variants]:
         rows = scores[scores["variant"] == variant]
@@ -265,21 +178,10 @@ def groups_of(scores, variants, task):
 
 
 def summarise(scores, variants, task):
-    """Makes one row per variant and the means, indoor, outdoor and overall.
+    """Makes test_summary.csv: the columns of ``describe`` for each group.
 
-    Arguments
-    ---------
-    scores : pd.DataFrame
-        test_scores.csv.
-    variants : list of str
-        Those to be tested; one without a mixture has n = 0.
-    task : str
-        ES, EB or SB.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns variant, setting and those of ``describe``.
+    Takes the arguments of ``groups_of``, returns a pd.DataFrame. A variant
+    without a mixture has n = 0.
     """
     # A sum depends on its order in the last digit, and the digits shown may too.
     scores = scores.sort_values(list(LABELS), ignore_index=True)
@@ -291,20 +193,12 @@ def summarise(scores, variants, task):
 
 
 def validation_stats(rows):
-    """Computes the figures of a validation.
+    """Computes the figures of a validation from ``scoring.validation_rows``.
 
-    Arguments
-    ---------
-    rows : list of dict
-        See ``scoring.validation_rows``.
-
-    Returns
-    -------
-    dict
-        SI-SDRi, the macro mean in dB, its interval, n, mixtures and failures,
-        and the mean of each variant. The mean leaves silent references out; it
-        is NaN if another score is not finite, since that of fewer mixtures does
-        not compare with other epochs.
+    Returns a dict: SI-SDRi, the macro mean in dB, with ci_low and ci_high; n,
+    mixtures, failures; the mean of each variant. Silent references are left
+    out. SI-SDRi is NaN if another score is not finite, since a mean of fewer
+    mixtures does not compare with other epochs.
     """
     rows = pd.DataFrame(rows)
     # A model that diverges gives infinities, too.
@@ -326,18 +220,7 @@ def validation_stats(rows):
 
 
 def read_scores(path):
-    """Reads test_scores.csv.
-
-    Arguments
-    ---------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    pd.DataFrame
-        IDs as text; an empty score is NaN.
-    """
+    """Reads test_scores.csv: IDs as text, an empty score as NaN."""
     # An ID may well be NA, or 007.
     return pd.read_csv(
         path, dtype={"ID": str}, keep_default_na=False, na_values=[""]
@@ -345,14 +228,9 @@ def read_scores(path):
 
 
 def write_csv(table, path):
-    """Writes a table, complete or not at all.
+    """Writes a table, complete or not at all, in place of the file.
 
-    Arguments
-    ---------
-    table : pd.DataFrame
-        Numbers are written with six decimals, NaN as an empty cell.
-    path : Path
-        The file, which is replaced.
+    Numbers have six decimals; NaN is an empty cell.
     """
     partial = Path(f"{path}.partial")
     table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
@@ -360,16 +238,9 @@ def write_csv(table, path):
 
 
 def write_summary(output_folder, variants, task):
-    """Reads test_scores.csv and writes test_summary.csv.
+    """Reads test_scores.csv and writes test_summary.csv into the same folder.
 
-    Arguments
-    ---------
-    output_folder : str
-        Folder of both files.
-    variants : list of str
-        The variants that were to be tested.
-    task : str
-        ES, EB or SB.
+    Variants and task are those of ``groups_of``.
     """
     folder = Path(output_folder)
     scores = read_scores(folder / "test_scores.csv")

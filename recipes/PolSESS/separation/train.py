@@ -109,32 +109,20 @@ class SeparationBrain(sb.Brain):
 
 
 def dataio_prep(hparams, splits):
-    """Creates the datasets, with one pipeline that reads and mixes.
+    """Creates the datasets of splits, with one pipeline that reads and mixes.
 
-    Arguments
-    ---------
-    hparams : dict
-        The loaded YAML.
-    splits : list of str
-        Out of train, valid and test.
-
-    Returns
-    -------
-    dict
-        Split -> dataset with the items mixture_id, setting, variant, mix_sig
-        [time] and sources_sig [time, source]; save_audio but in training.
-        Under distributed evaluation each rank has its share.
+    Returns a dict, split -> dataset with mixture_id, setting, variant, mix_sig,
+    [time], sources_sig, [time, source], and save_audio, but in training. Under
+    distributed evaluation each rank has its share.
     """
-    curriculum = hparams.get("curriculum") or []
+    # The YAML's variants hold before the first stage of the curriculum.
+    stages = [hparams, *(hparams.get("curriculum") or [])]
     variants = {
-        "train": sum(
-            [stage["variants"] for stage in curriculum],
-            hparams.get("variants", []),
-        ),
+        "train": [v for stage in stages for v in stage.get("variants", [])],
         "valid": [
-            variant
-            for variant in hparams.get("valid_variants", [])
-            if counts_in_means(variant, hparams["task"])
+            v
+            for v in hparams.get("valid_variants", [])
+            if counts_in_means(v, hparams["task"])
         ],
         "test": hparams["test_variants"],
     }

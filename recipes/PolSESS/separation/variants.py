@@ -1,10 +1,9 @@
 """MM-IPC: mix modification by inverted phase cancellation.
 
 A PolSESS mixture is stored together with each of its components. Adding a
-component in opposite phase removes it, so that one stored mixture becomes
-several: a variant is named by the letters of what it KEEPS, S the scene, E the
-event, R the reverberation of the speakers, C none of them (clean speech).
-Only the files that are cancelled have to be read.
+component in opposite phase removes it, so one stored mixture becomes several. A
+variant is named by the letters of what it KEEPS: S the scene, E the event, R
+the reverberation of the speakers, C none of them (clean speech).
 
 From: M. Klec, K. Szklanny, A. Wieczorkowska, "A Solution for Developing
 Corpora for Polish Speech Enhancement in Complex Acoustic Environments", 2024.
@@ -48,14 +47,9 @@ def check_task(task):
 
 
 def check_variants(name, variants):
-    """Raises ValueError unless the variants are a list out of VARIANTS.
+    """Raises ValueError unless ``variants`` is a list out of VARIANTS.
 
-    Arguments
-    ---------
-    name : str
-        The key of the YAML, for the message.
-    variants : list of str
-        The variants.
+    ``name`` (str) is the key of the YAML, for the message.
     """
     if not isinstance(variants, (list, tuple)) or not variants:
         raise ValueError(
@@ -73,19 +67,9 @@ def check_variants(name, variants):
 
 
 def num_outputs(task):
-    """Counts the sources the model of a task estimates.
+    """Counts the sources that the model of a task (str) estimates.
 
     Raises ValueError when the task is unknown.
-
-    Arguments
-    ---------
-    task : str
-        ES, EB or SB.
-
-    Returns
-    -------
-    int
-        1 or 2.
 
     Example
     -------
@@ -97,17 +81,7 @@ def num_outputs(task):
 
 
 def source_names(task):
-    """Names a task's sources, as in test_scores.csv.
-
-    Arguments
-    ---------
-    task : str
-        ES, EB or SB.
-
-    Returns
-    -------
-    list of str
-        One name for each output of the model.
+    """Names the sources of a task (str), one for each output of the model.
 
     Example
     -------
@@ -121,20 +95,9 @@ def source_names(task):
 
 
 def default_variants(task):
-    """Lists the variants on which a task is trained and tested by default.
+    """Lists the variants on which a task (str) is trained and tested.
 
-    C is the task of SB only: for ES and EB it leaves nothing to remove.
-
-    Arguments
-    ---------
-    task : str
-        ES, EB or SB.
-
-    Returns
-    -------
-    list of str
-        Seven variants for ES and EB, eight for SB, where C is reported for
-        indoor and outdoor mixtures apart.
+    All that ``counts_in_means``; raises ValueError when the task is unknown.
 
     Example
     -------
@@ -146,22 +109,10 @@ def default_variants(task):
 
 
 def counts_in_means(variant, task):
-    """Tells whether a variant belongs into means over variants.
+    """Tells whether a variant belongs into the means of a task (both str).
 
-    For ES and EB the mixture of C is the reference up to rounding, so its
-    scores say nothing about the model.
-
-    Arguments
-    ---------
-    variant : str
-        One of VARIANTS.
-    task : str
-        ES, EB or SB.
-
-    Returns
-    -------
-    bool
-        False for C with ES and EB.
+    For ES and EB the mixture of C is the reference up to rounding: there is
+    nothing to remove, and its scores say nothing about the model.
 
     Example
     -------
@@ -176,13 +127,11 @@ def cancelled(variant, task, setting):
 
     Arguments
     ---------
-    variant : str
-        What is kept: SER, SR, ER, R, SE, S, E or C.
+    variant, setting : str
+        Out of VARIANTS and SETTINGS. Only indoors there is reverberation; of a
+        dry mixture none of COMPONENTS is cancelled.
     task : str
         ES, EB or SB; ES also cancels the second speaker and its reverberation.
-    setting : str
-        One of SETTINGS; only indoors there is reverberation, and of a dry
-        mixture no component is cancelled.
 
     Returns
     -------
@@ -193,8 +142,6 @@ def cancelled(variant, task, setting):
     -------
     >>> cancelled("SR", "SB", "indoor")
     ['event_wav', 'event_reverb_wav']
-    >>> cancelled("SE", "ES", "outdoor")
-    ['s2_wav']
     >>> cancelled("C", "SB", "dry")
     []
     """
