@@ -91,10 +91,13 @@ def test_sample_rate_is_checked(prepared):
         load(prepared, "train", ["SE"], sample_rate=16000)
 
 
-def corpus(indoor, outdoor):
+def corpus(indoor, outdoor, classes=4):
     """Rows of a made-up corpus."""
     return {
-        f"mixture{i}": {"setting": "indoor" if i < indoor else "outdoor"}
+        f"mixture{i}": {
+            "setting": "indoor" if i < indoor else "outdoor",
+            "scene_class": f"class{(i * 7) % classes}",
+        }
         for i in range(indoor + outdoor)
     }
 
@@ -106,6 +109,11 @@ def test_pick_keeps_the_proportions(limit):
     assert len(picked) == len(set(picked)) == min(limit, 100)
     indoor = sum(rows[i]["setting"] == "indoor" for i in picked)
     assert abs(indoor - 0.7 * len(picked)) <= 1
+    for setting, share in (("indoor", 0.7), ("outdoor", 0.3)):
+        for number in range(4):
+            row = {"setting": setting, "scene_class": f"class{number}"}
+            count = sum(rows[i] == row for i in picked)
+            assert abs(count - share * len(picked) / 4) <= 1.5
 
 
 def test_pick_does_not_depend_on_row_order_and_is_nested():

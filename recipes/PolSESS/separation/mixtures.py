@@ -294,17 +294,23 @@ def _read_manifest(save_folder, split, variant, data_root):
 
 
 def pick_mixtures(mixtures, limit):
-    """Picks mixtures, indoor and outdoor ones in the proportions of the whole.
+    """Picks mixtures in the proportions of the whole, whatever their order.
 
-    Returns at most ``limit`` IDs (int, or "all"), sorted. Neither a seed nor
-    the order of rows changes the pick, and a smaller one is contained in a
-    larger one. Raises ValueError when the limit is not a number.
+    Settings keep their shares, and scene classes theirs within a setting. No
+    seed changes the pick, and a smaller one is contained in a larger one.
+    Raises ValueError when the limit is not a number.
 
-    Example
+    Arguments
+    ---------
+    mixtures : dict
+        Mixture ID -> row with ``setting`` and ``scene_class``.
+    limit : int or str
+        How many to pick, or "all"; all are kept when there are no more.
+
+    Returns
     -------
-    >>> settings = {"a": "in", "b": "in", "c": "out", "d": "in"}
-    >>> pick_mixtures({i: {"setting": settings[i]} for i in settings}, 2)
-    ['a', 'c']
+    list of str
+        Sorted IDs.
     """
     if limit == "all":
         return sorted(mixtures)
@@ -313,17 +319,20 @@ def pick_mixtures(mixtures, limit):
             f"expected a number of mixtures or all, found {limit!r}; see "
             "n_train, n_valid, n_test and save_audio"
         )
-    settings = {}
-    for mixture_id in sorted(mixtures, key=lambda i: draw(0, 0, i, "pick")):
-        members = settings.setdefault(mixtures[mixture_id]["setting"], [])
-        members.append(mixture_id)
-    # The members of a setting are spread evenly over [0, 1].
-    places = [
-        ((number + 0.5) / len(members), mixture_id)
-        for members in settings.values()
-        for number, mixture_id in enumerate(members)
-    ]
-    return sorted(mixture_id for _, mixture_id in sorted(places)[:limit])
+    # Members of a stratum are spread evenly over [0, 1] in the order of their
+    # rank, first within scene classes, then within settings.
+    ranks = {i: (0, draw(0, 0, i, "stratified")) for i in mixtures}
+    for columns in (("setting", "scene_class"), ("setting",)):
+        strata = {}
+        for i in sorted(ranks, key=ranks.get):
+            stratum = tuple(mixtures[i][column] for column in columns)
+            strata.setdefault(stratum, []).append(i)
+        ranks = {
+            i: ((number + 0.5) / len(members), ranks[i][1])
+            for members in strata.values()
+            for number, i in enumerate(members)
+        }
+    return sorted(sorted(ranks, key=ranks.get)[:limit])
 
 
 def one_row_per_variant(mixtures, saved=()):
