@@ -207,6 +207,7 @@ def serve():
     importlib.import_module("torch._dynamo")
     add_randomness()
     # Its workers then know the slow metrics, too.
+    slow_metrics.add()
     scoring.score_signal = slow_metrics.score_signal
     leave_out_the_report()
     for line in sys.stdin:

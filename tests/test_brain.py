@@ -177,7 +177,8 @@ def test_c_is_not_validated_for_enhancement(monkeypatch):
     def load(save_folder, split, variants, *_):
         """Notes the variants instead of loading manifests."""
         asked[split] = variants
-        return {"a": {"variants": list(variants), "setting": "outdoor"}}
+        row = {"setting": "outdoor", "scene_class": "park"}
+        return {"a": {"variants": list(variants), **row}}
 
     monkeypatch.setattr("train.load_mixtures", load)
     for task, expected in (("ES", ["S"]), ("SB", ["S", "C"])):

@@ -209,7 +209,6 @@ def test_the_example_of_the_readme_streams_a_causal_run(
 @pytest.mark.parametrize(
     "options, problem",
     [
-        (dict(norm_type="gLN", causal=True), "GlobalLayerNorm and not by cLN"),
         (dict(norm_type="cLN", causal=False), "read future frames"),
         (dict(), "GlobalLayerNorm"),
     ],

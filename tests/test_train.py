@@ -186,9 +186,8 @@ def test_test_only_repeats_the_test_and_needs_no_other_split(trained, tmp_path):
 
     shutil.copytree(SAMPLES / "test", corpus / "test")
     for folder in (SAMPLES, corpus):
-        output = succeed(run, "--test_only", data_folder=folder)
+        succeed(run, "--test_only", data_folder=folder)
         assert (run / "test_scores.csv").read_bytes() == before
-        assert "Test only mode" in output
     assert weights_of(run) == weights
 
 
@@ -224,7 +223,7 @@ def test_resume_after_an_epoch_gives_the_undisturbed_model(tmp_path):
     assert first != weights_of(tmp_path / "whole")  # negative control
     logs = [
         re.sub(
-            r"(_seconds|_per_second): [\d.]+",
+            r"(_seconds|_per_second): [\d.e+-]+",
             "",
             (tmp_path / name / "train_log.txt").read_text(),
         )
@@ -319,7 +318,7 @@ def test_limits_and_environment_variable(tmp_path):
         ([], None, "POLSESS_DATA_ROOT"),
         (["--task=XY"], SAMPLES, "expected one of ES, EB, SB"),
         (["--variants=[SRE]"], SAMPLES, "'SRE' is none of"),
-        (["--test_variants=[]"], SAMPLES, "test variants: expected a list"),
+        (["--test_variants=[]"], SAMPLES, "variants: expected a list out of"),
         (["--metrics=[speed]"], SAMPLES, "metrics: expected a list out of"),
         (["--stride=8"], SAMPLES, "expected 16 for kernel_size 32, found 8"),
         (["--num_spks=2"], SAMPLES, "num_spks follows from the task"),

@@ -19,7 +19,7 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from losses import pairwise_si_sdr
-from metrics import METRICS, score_signal
+from metrics import METRICS, end_with, score_signal
 from summary import LABELS, write_csv
 from variants import VARIANTS, source_names
 
@@ -34,7 +34,6 @@ DIED = (
 )
 # The processes use all cores already.
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-IDLE_SECONDS = 60  # after which a process ends
 PESQ_RATES = (8000, 16000)  # Hz
 
 
@@ -248,7 +247,10 @@ class Scorer:
         try:
             if self.pool is None:
                 self.pool = ProcessPoolExecutor(
-                    self.n_jobs, timeout=IDLE_SECONDS, env=THREADS
+                    self.n_jobs,
+                    env=THREADS,
+                    initializer=end_with,
+                    initargs=(os.getpid(),),
                 )
             return self.pool.submit(score_signal, *job)
         except BrokenProcessPool:  # broken by an earlier job
