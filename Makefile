@@ -72,7 +72,7 @@ faults: $(VENV)/.installed_dev
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py results/faults
 
 test: $(VENV)/.installed_dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.installed_dev
 	$(BIN)/ruff check .

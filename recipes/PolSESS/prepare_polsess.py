@@ -346,7 +346,7 @@ def _read_csv(path):
 
 
 def _make_row(split, folder, place, header, cells):
-    """What is needed of a row, with paths below the data root."""
+    """Keeps the needed cells of a row, with paths below the data root."""
     record = {}
     for column, cell in zip(header, cells + [""] * len(header)):
         # The first of equal names counts.
