@@ -8,8 +8,6 @@ from hyperpyyaml import load_hyperpyyaml
 ROOT = Path(__file__).parents[1]
 SEPARATION = ROOT / "recipes/PolSESS/separation"
 HPARAMS = SEPARATION / "hparams"
-# Those that train a system; others test one that is trained.
-SYSTEMS = sorted(HPARAMS.glob("convtasnet*.yaml"))
 SAMPLES = ROOT / "tests/samples/PolSESS"
 
 

@@ -203,3 +203,21 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, run):
     assert "1 of 2 recordings separated" in done.stdout
     names = sorted(os.listdir(tmp_path / "out"))
     assert names == ["small_s1.wav", "small_s2.wav"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--batch_size=0",
+        "--window_seconds=inf",
+        "--window_seconds=nan",
+        "--block_ms=-3",
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(tmp_path, run, option, capsys):
+    with pytest.raises(SystemExit) as end:
+        separate(run, tmp_path / "x.wav", f"--output_folder={tmp_path}", option)
+    assert end.value.code == 2
+    name, _, value = option.partition("=")
+    expected = f"{name}: expected more than 0, found {value}"
+    assert expected in capsys.readouterr().err

@@ -319,6 +319,7 @@ def test_limits_and_environment_variable(tmp_path):
         (["--task=XY"], SAMPLES, "expected one of ES, EB, SB"),
         (["--variants=[SRE]"], SAMPLES, "'SRE' is none of"),
         (["--test_variants=[]"], SAMPLES, "variants: expected a list out of"),
+        (["--n_valid=0"], SAMPLES, "n_valid: expected a positive integer"),
         (["--metrics=[speed]"], SAMPLES, "metrics: expected a list out of"),
         (["--stride=8"], SAMPLES, "expected 16 for kernel_size 32, found 8"),
         (["--num_spks=2"], SAMPLES, "num_spks follows from the task"),

@@ -180,6 +180,8 @@ def prepare_polsess(
     splits = [splits] if isinstance(splits, str) else list(splits)
     if not splits or not set(splits) <= set(SUBSETS):
         raise ValueError(f"splits={splits}: choose from {', '.join(SUBSETS)}")
+    if n_jobs is not None and n_jobs < 1:
+        raise ValueError(f"n_jobs={n_jobs}: expected 1 or more threads")
     if on_bad_rows not in ("error", "skip"):
         raise ValueError(f"on_bad_rows={on_bad_rows}: choose from error, skip")
     base, save_folder = data_root(data_folder), Path(save_folder)
@@ -663,7 +665,7 @@ def main():
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         prepare_polsess(**options)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -122,7 +122,7 @@ class Mixer:
         return [v for v in VARIANTS if v in self.stages[begin]]
 
     def _variant(self, mixture_id, variants):
-        """Draws one that the mixture has and the present epoch allows."""
+        """Draws one that the mixture has and the current epoch allows."""
         epoch = int(self.epoch)
         candidates = [v for v in self._allowed(epoch) if v in variants]
         position = draw(self.seed, epoch, mixture_id, "variant")
@@ -249,6 +249,10 @@ def load_mixtures(
         the corpus stores a variant as a mixture of its own.
     """
     check_variants(f"{split} variants", variants)
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise ValueError(
+            f"n_{split}: expected a positive integer or null, found {limit!r}"
+        )
     mixtures = {}
     for variant in [v for v in VARIANTS if v in variants]:
         rows = _read_manifest(save_folder, split, variant, data_root)
@@ -369,7 +373,7 @@ def all_gather_rows(rows):
 
 
 class EpochSampler(Sampler):
-    """Shuffles the mixtures that the present epoch uses.
+    """Shuffles the mixtures that the current epoch uses.
 
     Takes the result of ``load_mixtures``, in the order of the dataset, and the
     ``Mixer``, which holds seed, epoch and curriculum. The order is a function

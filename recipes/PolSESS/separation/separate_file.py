@@ -16,6 +16,7 @@ Authors
 """
 
 import argparse
+import math
 import sys
 
 import torch
@@ -57,6 +58,10 @@ def parse_arguments(arguments):
     options = parser.parse_args(arguments)
     if options.batch_size is None:
         options.batch_size = 1 if options.device == "cpu" else 8
+    for name in ("batch_size", "window_seconds", "block_ms"):
+        value = getattr(options, name)
+        if not 0 < value < math.inf:
+            parser.error(f"--{name}: expected more than 0, found {value}")
     return options
 
 

@@ -179,5 +179,5 @@ def parse_arguments(words=None):
 if __name__ == "__main__":
     try:
         make_corpus(parse_arguments())
-    except SimulationError as error:
+    except (SimulationError, OSError, UnicodeDecodeError) as error:
         sys.exit(f"make_corpus: {error}")

@@ -8,8 +8,10 @@ import os
 import re
 import shutil
 import time
+from importlib.metadata import version
 from pathlib import Path
 
+from packaging.version import Version
 from runs.folder import cannot_be_saved, cannot_be_written, fsync_path
 
 from checkpoints.checksums import (
@@ -37,6 +39,7 @@ logger = get_logger(__name__)
 HIDDEN = "."  # prefix of a checkpoint that is being written or deleted
 BROKEN = "BROKEN"  # prefix of a checkpoint that cannot be trusted
 UNSAFE_SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+SAFE_SINCE = {"speechbrain": "1.1.2", "torch": "2.6"}  # versions
 
 
 class SafeCheckpointer(Checkpointer):
@@ -83,6 +86,13 @@ class SafeCheckpointer(Checkpointer):
                 f"the environment variable {UNSAFE_SWITCH} lets checkpoints "
                 "run code; unset it"
             )
+        for package, oldest in SAFE_SINCE.items():
+            if Version(version(package)) < Version(oldest):
+                raise ValueError(
+                    f"{package}: expected {oldest} or newer, found "
+                    f"{version(package)}; older ones run code that a checkpoint "
+                    f"holds: pip install '{package}>={oldest}'"
+                )
         try:
             super().__init__(checkpoints_dir, recoverables, **options)
         except OSError as error:  # the folder cannot be made

@@ -1,6 +1,6 @@
 """The command report.py, and the report of a run.
 
-Comparing runs needs neither PyTorch nor the plots, which load when a page is
+Comparing runs needs neither metrics nor plots, which load when a page is
 written.
 
 Authors
