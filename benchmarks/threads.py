@@ -62,7 +62,6 @@ def main():
             f"--num_workers={workers}",
             "--number_of_epochs=2",
             "--ckpt_interval_minutes=0",
-            "--__threads=null",  # the limit of the YAML
         ]
         with busy_processes(busy):
             *_, epoch = train(work / "run", arguments, threads)

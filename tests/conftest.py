@@ -1,6 +1,12 @@
 """Promises that tests keep, the complete matrix of faults, and its server."""
 
+import threading
+
 import pytest
+from tqdm import tqdm
+
+# tqdm's own lock is shared with forks: a fork that is killed would keep it.
+tqdm.set_lock(threading.RLock())
 
 
 def pytest_addoption(parser):
