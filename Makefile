@@ -1,5 +1,5 @@
 # make demo   a corpus, a trained model and its test table, in about ten minutes
-# make test   the whole test suite
+# make test   the tests, in about ten minutes
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
 # make faults   the complete matrix of faults, into results/faults (half an hour)
