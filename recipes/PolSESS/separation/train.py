@@ -39,7 +39,8 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 class SeparationBrain(sb.Brain):
     """Trains on one variant of each mixture; validates and tests on all.
 
-    After each stage ``train_stats`` and ``valid_stats`` hold what is logged.
+    After each stage ``train_stats`` and ``valid_stats`` hold what is logged;
+    outside training, ``order`` tells the best permutation of a batch.
     """
 
     def compute_forward(self, batch, stage):
@@ -53,11 +54,11 @@ class SeparationBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             return self.hparams.loss(predictions, reference, lengths).mean()
         pairs = pairwise_si_sdr(predictions, reference, lengths)
-        si_sdr, order = best_permutation(pairs)  # [batch, source]
+        si_sdr, self.order = best_permutation(pairs)  # [batch, source]
         if stage == sb.Stage.VALID:
             self.valid_rows += validation_rows(batch, si_sdr)
         else:
-            self.hparams.scorer.submit(batch, predictions, order)
+            self.hparams.scorer.submit(batch, predictions, self.order)
         return -si_sdr.mean()
 
     def on_stage_start(self, stage, epoch=None):

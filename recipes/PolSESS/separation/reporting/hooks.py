@@ -4,7 +4,6 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-from losses import best_permutation, pairwise_si_sdr
 from scoring import utterances_of
 from variants import source_names
 
@@ -41,16 +40,14 @@ class Reporting:
 
     def compute_objectives(self, predictions, batch, stage):
         """Returns the loss; keeps the signals of a clip."""
+        loss = super().compute_objectives(predictions, batch, stage)
         if self.clips is not None and len(self.clips) < CLIPS:
-            reference, lengths = batch.sources_sig
-            pairs = pairwise_si_sdr(predictions, reference, lengths)
-            order = best_permutation(pairs)[1]
             sources = source_names(self.hparams.task)
-            utterances = utterances_of(batch, predictions, order, sources)
+            utterances = utterances_of(batch, predictions, self.order, sources)
             # The first mixtures, in the variant that is read first
             for utterance in utterances[: CLIPS - len(self.clips)]:
                 self.clips.setdefault(utterance.labels["ID"], utterance)
-        return super().compute_objectives(predictions, batch, stage)
+        return loss
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the clips of a validation; writes the report of a test."""
