@@ -1,4 +1,4 @@
-"""What `make results` writes into results/demo and the READMEs."""
+"""`make results` writes the demo's figures into results/demo and READMEs."""
 
 import sys
 

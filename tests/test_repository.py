@@ -53,7 +53,7 @@ def commands_of(path):
 
 @functools.cache
 def help_of(script, subcommand=()):
-    """What a script prints for --help."""
+    """Runs a script with --help; returns its output."""
     return subprocess.run(
         [sys.executable, script, *subcommand, "--help"],
         capture_output=True,

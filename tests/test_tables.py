@@ -22,7 +22,7 @@ def scores_of(rows, **more):
 
 
 def texts_of(folder, scores, *options):
-    """What report.py tables writes: name of a file -> text."""
+    """Makes the tables of report.py, name of a file -> text."""
     write_csv(scores, folder / "test_scores.csv")
     assert main(["tables", str(folder), *options]) == 0
     return {path.name: path.read_text("utf-8") for path in folder.iterdir()}

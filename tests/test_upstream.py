@@ -1,4 +1,4 @@
-"""What goes to SpeechBrain: its derivation, the patch, and that it runs."""
+"""The upstream tree: its derivation, the patch, and that it runs."""
 
 import csv
 import os
