@@ -1,8 +1,13 @@
-"""Promises that tests keep, the complete matrix of faults, and its server."""
+"""Promises that tests keep, what runs only by night, and what tests share."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from tqdm import tqdm
 
 # tqdm's own lock is shared with forks: a fork that is killed would keep it.
@@ -10,7 +15,7 @@ tqdm.set_lock(threading.RLock())
 
 
 def pytest_addoption(parser):
-    """Adds the option that runs the complete matrix.
+    """Adds the option that runs everything.
 
     Arguments
     ---------
@@ -18,14 +23,14 @@ def pytest_addoption(parser):
         Of the command line.
     """
     parser.addoption(
-        "--matrix",
+        "--nightly",
         action="store_true",
-        help="also run the tests marked matrix (make faults does)",
+        help="also run the tests marked nightly (make test-all does)",
     )
 
 
 def pytest_collection_modifyitems(config, items):
-    """Notes promises in reports; leaves the matrix out unless it is asked for.
+    """Notes promises in reports; leaves out what is nightly unless asked for.
 
     Arguments
     ---------
@@ -40,18 +45,73 @@ def pytest_collection_modifyitems(config, items):
             control = marker.kwargs.get("control", False)
             promises.setdefault(marker.args[0], control)
         item.user_properties += [("promise", p) for p in promises.items()]
-    if config.getoption("--matrix"):
+    if config.getoption("--nightly"):
         return
-    left_out = [item for item in items if item.get_closest_marker("matrix")]
+    left_out = [item for item in items if item.get_closest_marker("nightly")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server():
-    """Starts runs quickly, see fault_runs.py."""
-    from fault_runs import Server  # which spares other tests torch
+    """Starts the recipe's commands quickly, see support/server.py."""
+    from server import Server  # which spares other tests torch
 
     server = Server()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """Makes a folder once in a session, however many processes run tests.
+
+    It is a function of a name and of one that makes the folder. Tests that change
+    what is in it copy it before.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made_once(name, make):
+        folder = root / "once" / name
+        folder.parent.mkdir(exist_ok=True)
+        done = Path(f"{folder}.done")
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made_once
+
+
+@pytest.fixture(scope="session")
+def trained(once):
+    """The folder of a run for ES of the documented command, all metrics, as a
+    process of its own; what it printed lies beside it."""
+    from recipe import SAMPLES, SEPARATION
+    from server import TINY, train_arguments
+
+    def train(folder):
+        words = train_arguments(folder, TINY, [], SAMPLES)
+        with open(f"{folder}.out", "w", encoding="utf-8") as output:
+            subprocess.run(
+                [sys.executable, "train.py", *words],
+                cwd=SEPARATION,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=True,
+            )
+
+    return once("trained", train)
+
+
+@pytest.fixture(scope="session")
+def whole(server, once):
+    """The folder of an undisturbed run of ``server.run``; its writes are traced."""
+
+    def run(folder):
+        server.succeed(folder, faults=[("write", 0, "")])
+
+    return once("whole", run)

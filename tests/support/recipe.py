@@ -1,0 +1,23 @@
+"""Where the recipe's files are, and how the tests load its YAMLs."""
+
+import tempfile
+from pathlib import Path
+
+from hyperpyyaml import load_hyperpyyaml
+
+ROOT = Path(__file__).parents[2]
+SEPARATION = ROOT / "recipes/PolSESS/separation"
+HPARAMS = SEPARATION / "hparams"
+SAMPLES = ROOT / "tests/samples/PolSESS"
+
+
+def hparams_of(name="convtasnet.yaml", **overrides):
+    """The loaded YAML with overrides; its data_folder exists."""
+    with tempfile.TemporaryDirectory() as output_folder:
+        overrides = {
+            "data_folder": str(ROOT),
+            "output_folder": output_folder,
+            **overrides,
+        }
+        with open(HPARAMS / name, encoding="utf-8") as file:
+            return load_hyperpyyaml(file, overrides)
