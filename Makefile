@@ -1,8 +1,10 @@
 # make demo   a corpus, a trained model and its test table, in about ten minutes
-# make test   the tests, in about ten minutes
+# make test   the tests, in about five minutes
+# make test-all   all tests, with what is heavy and the complete matrix of faults
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
-# make faults   the complete matrix of faults, into results/faults (half an hour)
+# make faults   what the matrix of faults finds, into results/faults
+# make mutations   which tests catch deliberate faults, into results/mutations
 # make bench  the benchmarks, into results/ (hours on two cores)
 # make upstream SPEECHBRAIN=/path/to/checkout   SpeechBrain's checks, a patch for it
 #             ROWS=0: without trainings; LIBRARY=installed: with .venv's speechbrain
@@ -25,7 +27,7 @@ DEMO_FLAGS := --N=128 --kernel_size=32 --stride=16 --B=64 --H=128 --X=6 --R=2 \
 	--weight_decay=0.0 --num_workers=1 --ckpt_interval_minutes=1
 SUMMARY := $(RUN)/test_summary.md
 
-.PHONY: demo results bench faults test lint upstream clean
+.PHONY: demo results bench faults mutations test nightly test-all lint upstream clean
 
 demo: $(SUMMARY)
 	@cat $(SUMMARY)
@@ -71,8 +73,19 @@ bench: $(SUMMARY) $(VENV)/.installed_dev
 faults: $(VENV)/.installed_dev
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py results/faults
 
+mutations: $(VENV)/.installed_dev
+	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py results/mutations
+
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
 test: $(VENV)/.installed_dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	$(PYTEST)
+
+# What make test leaves out.
+nightly: $(VENV)/.installed_dev
+	$(PYTEST) --nightly -m nightly
+
+test-all: test nightly
 
 lint: $(VENV)/.installed_dev
 	$(BIN)/ruff check .

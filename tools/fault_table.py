@@ -6,7 +6,7 @@ the tests of a promise would fail if it were broken.
 > python tools/fault_table.py results/faults
 
 A part of it can be run again; the other cases stay as they are:
-> python tools/fault_table.py results/faults tests/test_soak.py
+> python tools/fault_table.py results/faults tests/faults/test_soak.py
 
 Authors
  * The PolSESS recipe team 2026
@@ -20,8 +20,7 @@ import pandas as pd
 import pytest
 from readme_section import ROOT, replace_section, where
 
-# Files at the same time, as many as there are cores.
-OPTIONS = "-q -m promise --matrix -n auto --dist loadfile".split()
+OPTIONS = "-q -m promise --nightly -n auto --dist worksteal".split()
 COLUMNS = ["promise", "control", "test", "outcome", "seconds", "commit"]
 
 
@@ -55,7 +54,7 @@ class Outcomes:
 
 def promises():
     """All promises, in order."""
-    found = runpy.run_path(str(ROOT / "tests/promises.py"))
+    found = runpy.run_path(str(ROOT / "tests/support/promises.py"))
     return [text for name, text in found.items() if name.isupper()]
 
 

@@ -1,13 +1,11 @@
 """The documents name what exists; imports follow the architecture."""
 
-import functools
 import re
 import subprocess
 import sys
 
 import pytest
 from recipe import HPARAMS, ROOT, SEPARATION
-from torch.distributed.run import get_args_parser
 
 sys.path.append(str(ROOT / "tools"))
 
@@ -43,47 +41,6 @@ COMMANDS = {
 }
 
 
-def commands_of(path):
-    """Shell commands of a README, continued lines joined, comments left out."""
-    text = path.read_text(encoding="utf-8")
-    blocks = re.findall(r"```bash\n(.*?)```", text, re.S)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.split(" #")[0] for line in lines if not line.startswith("#")]
-
-
-@functools.cache
-def help_of(script, subcommand=()):
-    """Runs a script with --help; returns its output."""
-    return subprocess.run(
-        [sys.executable, script, *subcommand, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-
-
-def check_options(script, words):
-    """Asserts that a script has the options of a command."""
-    commands = re.search(r"\{([\w,]+)\}", help_of(script))
-    choices = commands[1].split(",") if commands else []
-    subcommand = tuple(word for word in words[:1] if word in choices)
-    shown = help_of(script, subcommand)
-    for option in re.findall(r"(?<!\S)--\w+", " ".join(words)):
-        assert re.search(rf"{option}\b", shown), f"{script.name} {option}"
-
-
-def check_training(command):
-    """Asserts that the YAML has the keys that a command of train.py sets."""
-    text = (HPARAMS / "convtasnet.yaml").read_text(encoding="utf-8")
-    keys = set(re.findall(r"^(\w+):", text, re.M))
-    launcher, _, rest = command.partition("train.py")
-    actions = get_args_parser()._actions
-    known = {option for action in actions for option in action.option_strings}
-    assert set(re.findall(r"--[\w-]+", launcher)) <= known
-    options = {"test_only", "precision", "eval_precision", "device"}
-    assert set(re.findall(r"--(\w+)", rest)) <= keys | options, command
-
-
 @pytest.mark.parametrize(
     "path", READMES, ids=lambda path: str(path.relative_to(ROOT))
 )
@@ -107,34 +64,13 @@ def test_paths_in_the_map_exist():
     assert not missing
 
 
-@pytest.mark.parametrize(
-    "path", READMES, ids=lambda path: str(path.relative_to(ROOT))
-)
-def test_commands_of_readmes_name_real_scripts_and_options(path):
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    commands = commands_of(path)
-    assert commands
-    for command in commands:
-        words = command.split()
-        if words[0] == "make":
-            assert f"\n{words[1]}:" in makefile, command
-        for number, word in enumerate(words):
-            if not word.endswith((".py", ".yaml", "requirements.txt")):
-                continue
-            places = [x / word for x in (path.parent, SEPARATION, ROOT)]
-            found = [place for place in places if place.exists()]
-            assert found, command
-            if word.endswith("train.py"):
-                check_training(command)
-            elif word.endswith(".py"):
-                check_options(found[0], words[number + 1 :])
-
-
 def test_the_demo_sets_keys_of_the_yaml():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     flags = re.search(r"DEMO_FLAGS := (.*?)\n(?!\t)", text, re.S)[1]
-    assert "--N=128" in flags
-    check_training(f"train.py {flags}")
+    yaml = (HPARAMS / "convtasnet.yaml").read_text(encoding="utf-8")
+    set_there = set(re.findall(r"--(\w+)=", flags))
+    assert "N" in set_there
+    assert set_there <= set(re.findall(r"^(\w+):", yaml, re.M))
 
 
 def test_no_file_names_a_path_of_a_machine():

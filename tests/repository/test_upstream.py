@@ -148,7 +148,10 @@ def test_a_readme_without_the_row_is_an_error(tree, checkout, tmp_path):
         lay_over(checkout, tree, tmp_path / "clone")
 
 
-@pytest.mark.parametrize("library", ["copy", "installed"])
+@pytest.mark.parametrize(
+    "library",
+    ["copy", pytest.param("installed", marks=pytest.mark.nightly)],
+)
 def test_checks_import_the_chosen_speechbrain(
     tree, checkout, tmp_path, library, capsys
 ):
@@ -189,6 +192,7 @@ def test_boxes_are_ticked_on_evidence(end, ticks):
     assert "@" not in text and "macro mean |" in text
 
 
+@pytest.mark.nightly
 def test_the_derived_recipe_trains_resumes_and_tests(tree, tmp_path):
     output = tmp_path / "run"
     environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
