@@ -91,7 +91,7 @@ def _write_mixture(test, type_, number, signals, sample_rate):
     files[type_] = sum(signals if type_ == "mix_both" else signals[:2])
     for folder, samples in files.items():
         # Each is rounded on its own, as by the scripts, the way of libsndfile.
-        samples = np.floor(samples * 32768)
+        samples = np.rint(samples * 2**31) // 2**16
         write_wav(test / folder / name, samples, sample_rate)
     parts = folders if type_ == "mix_both" else folders[:2]
     columns = {"s1": "source_1_path", "s2": "source_2_path"}
