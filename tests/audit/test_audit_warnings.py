@@ -3,100 +3,57 @@
 import numpy as np
 import pytest
 from audit.full import audit as full
-from corpora import FOLDERS, read_wav, write_wav
+from audit.samples import check_level, check_residue
 from made_corpus import MadeCorpus
 
-COMPONENTS = list(FOLDERS)[:-1]
-N = 800  # samples
+LSB = 2**-15
 
 
 def square(size):
-    """A signal whose peak and RMS are known."""
-    return lambda samples: np.where(np.arange(N) % 2, size, -size)
-
-
-def peaks(value, count=1):
-    """Changes the first samples."""
-    return lambda samples: np.r_[[value] * count, samples[count:]]
-
-
-def alone(column, value, count=1):
-    """A component whose first samples have a peak where others have none."""
-    silent = dict.fromkeys(COMPONENTS, peaks(0, count))
-    return {**silent, column: peaks(value, count)}
-
-
-def off(steps, limit):
-    """The finding for a mixture that is off in one sample."""
-    found = f"{abs(steps)} LSB, LEVEL dB"
-    return steps, [
-        ("beyond rounding", "mixFile", f"at most {limit} LSB", found)
-    ]
-
-
-def silent(column, peak):
-    """The finding for a component without a signal."""
-    return 0, [("silent", column, "a signal", f"peak {peak} LSB")]
+    """A signal whose peak and RMS are known, in steps of 16 bit."""
+    return LSB * np.tile([size, -size], 50)
 
 
 def soft(column, level):
     """The finding for speech that is hardly heard."""
-    return 0, [("near-silent speech", column, "at least -50 dB", f"{level} dB")]
+    expected = "at least -50 dB"
+    return [("near-silent speech", column, expected, f"{level} dB")]
 
 
-def clipped(column, count):
-    """The findings for a component, and so the mixture, at full scale."""
-    found = "below full scale", f"{count} samples"
-    return 0, [("clipped", name, *found) for name in (column, "mixFile")]
+CLIPPED = ("clipped", "mix_wav", "below full scale")
 
 
-# Column -> change of a component, whom the mixture follows; by how many steps
-# the mixture is off in one sample, then; what is found.
-INDOOR = [
-    ({}, 3, []),
-    ({}, *off(4, 3)),
-    ({}, *off(-4, 3)),
-    ({"sceneFile": square(0)}, *silent("sceneFile", 0)),
-    ({"speaker2File": square(1)}, *silent("speaker2File", 1)),
-    ({"eventFile": square(2)}, 0, []),
-    ({"speaker1File": square(2)}, *soft("speaker1File", -84.3)),
-    ({"speaker2File": square(103)}, *soft("speaker2File", -50.1)),
-    ({"speaker2File": square(104)}, 0, []),
-    (alone("sceneFile", 32767), *clipped("sceneFile", 1)),
-    (alone("eventFile", -32768, 2), *clipped("eventFile", 2)),
-    (alone("sceneFile", 32766), 0, []),
-]
-OUTDOOR = [({}, 2, []), ({}, *off(3, 2))]
+@pytest.mark.parametrize(
+    "column, samples, expected",
+    [
+        ("s2_wav", square(1), [("silent", "s2_wav", "a signal", "peak 1 LSB")]),
+        ("event_wav", square(2), []),
+        ("s1_wav", square(2), soft("s1_wav", -84.3)),
+        ("s2_wav", square(103), soft("s2_wav", -50.1)),
+        ("s2_wav", square(104), []),
+        ("mix_wav", square(32766), []),
+        (
+            "mix_wav",
+            LSB * np.array([32767, 9, 32766]),
+            [(*CLIPPED, "1 samples")],
+        ),
+        ("mix_wav", LSB * np.array([-32768, 32767]), [(*CLIPPED, "2 samples")]),
+    ],
+)
+def test_levels_at_the_limits(column, samples, expected):
+    assert list(check_level(column, samples)) == expected
 
 
-def test_levels_are_listed_and_counted(tmp_path, caplog):
-    corpus = MadeCorpus(tmp_path, {"test": (len(INDOOR), len(OUTDOOR))})
-    expected = []
-    for number, case in enumerate([*INDOOR, *OUTDOOR]):
-        changes, steps, findings = case
-        row, mixture = corpus.rows["test"][number], np.zeros(N, int)
-        for column in filter(row.get, COMPONENTS):
-            path = corpus.path(column, number, "test")
-            samples = changes.get(column, lambda x: x)(read_wav(path))
-            write_wav(path, samples)
-            mixture += samples
-        mixture[5] += steps
-        write_wav(corpus.path("mixFile", number, "test"), mixture)
-        with np.errstate(divide="ignore"):
-            level = 10 * np.log10(steps**2 / np.sum(mixture**2))
-        for check, column, right, wrong in findings:
-            file = f"test/{FOLDERS[column]}/{row[column]}"
-            wrong = wrong.replace("LEVEL", f"{level:.1f}")
-            line = ("warning", check, str(number + 2), file, right, wrong)
-            expected.append(line)
-    with caplog.at_level("WARNING"):
-        corpus.prepare("test", audit=full)
-    names = ("severity", "check", "row", "file", "expected", "found")
-    found = [tuple(line[n] for n in names) for line in corpus.read("audit")]
-    assert sorted(found) == sorted(expected)
-    text = "test: clipped: expected below full scale, found 1 samples; 4 such"
-    assert text in caplog.text
-    assert len(corpus.read("test_C")) == len(corpus.rows["test"])
+@pytest.mark.parametrize("setting, limit", [("indoor", 3), ("outdoor", 2)])
+def test_a_mixture_may_be_off_by_rounding(setting, limit):
+    mixture, one = np.full(100, 0.5), np.eye(1, 100)[0] * LSB
+    assert not list(check_residue(setting, mixture, limit * one))
+    level = 10 * np.log10((limit + 1) ** 2 * LSB**2 / 25)
+    found = f"{limit + 1} LSB, {level:.1f} dB"
+    line = "beyond rounding", "mix_wav", f"at most {limit} LSB", found
+    for sign in (1, -1):
+        residue = sign * (limit + 1) * one
+        assert list(check_residue(setting, mixture, residue)) == [line]
 
 
 def details(corpus):
