@@ -127,20 +127,6 @@ def test_several_roots_make_one_corpus(tmp_path):
         assert all(Path(file).is_file() for file in files)
 
 
-def older(path, rows):
-    scene = ("sceneRandomDB", "sceneOffsetDB", "sceneVolumeGain")
-    write_metadata(path, rows, [c for c in COLUMNS if c not in scene])
-
-
-def windows(path, rows):
-    content = path.read_bytes().replace(b"\n", b"\r\n")
-    path.write_bytes(b"\xef\xbb\xbf" + content)
-
-
-def polish_windows(path, rows):
-    path.write_bytes(path.read_text(encoding="utf-8").encode("cp1250"))
-
-
 def quoted(path, rows):
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS[::-1], quoting=csv.QUOTE_ALL)
@@ -165,37 +151,41 @@ def empty_cells(path, rows):
     )
 
 
-def reversed_rows(path, rows):
-    write_metadata(path, rows[::-1])
-
-
-def in_the_root(path, rows):
-    path.rename(path.parent.parent / path.name)
-
-
-def renamed_corpus(path, rows):
-    path.rename(path.with_name("corpus_PolSESS_v2_test_final.csv"))
-
-
 def twice_the_same(path, rows):
     renamed = path.parent.parent / "corpus_PolSESS_v2_test_final.csv"
     renamed.write_bytes(path.read_bytes())
     path.rename(path.with_name("corpus_PolSESS_v1_test_final.csv"))
 
 
-def beside_another(path, rows):
-    write_metadata(path.with_name("corpus_Other_test_final.csv"), rows[:1])
+OLDER = {"sceneRandomDB", "sceneOffsetDB", "sceneVolumeGain"}
+# What is done to the metadata, of which path and rows are given.
+ORIGINS = {
+    "older": lambda path, rows: write_metadata(
+        path, rows, [c for c in COLUMNS if c not in OLDER]
+    ),
+    "Windows": lambda path, rows: path.write_bytes(
+        b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n")
+    ),
+    "Polish Windows": lambda path, rows: path.write_bytes(
+        path.read_text(encoding="utf-8").encode("cp1250")
+    ),
+    "quoted": quoted,
+    "spaced": spaced,
+    "empty cells": empty_cells,
+    "reversed": lambda path, rows: write_metadata(path, rows[::-1]),
+    "in the root": lambda path, _: path.rename(path.parents[1] / path.name),
+    "renamed": lambda path, rows: path.rename(
+        path.with_name("corpus_PolSESS_v2_test_final.csv")
+    ),
+    "twice the same": twice_the_same,
+    "beside another": lambda path, rows: write_metadata(
+        path.with_name("corpus_Other_test_final.csv"), rows[:1]
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "rewrite",
-    [
-        *(older, windows, polish_windows, quoted, spaced, empty_cells),
-        *(reversed_rows, in_the_root, renamed_corpus, twice_the_same),
-        beside_another,
-    ],
-)
-def test_metadata_of_other_origin_gives_the_same(tmp_path, rewrite):
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_metadata_of_other_origin_gives_the_same(tmp_path, origin):
     corpus = MadeCorpus(tmp_path, {"test": (1, 2)})
     rows = corpus.rows["test"]
     for row in rows:
@@ -204,13 +194,13 @@ def test_metadata_of_other_origin_gives_the_same(tmp_path, rewrite):
     first = corpus.prepare("test")
     assert corpus.read("test_C")[0]["scene_class"] == rows[0]["sceneClass"]
     before = corpus.read("test_metadata")
-    rewrite(corpus.metadata("test"), rows)
+    ORIGINS[origin](corpus.metadata("test"), rows)
     second = corpus.prepare("test")
     # It has the columns of its own, in their order.
     after = corpus.read("test_metadata")
     assert after == [{c: row[c] for c in after[0]} for row in before]
     lost = {*before[0]} - {*after[0]}
-    assert len(lost) == (3 if rewrite is older else 0)
+    assert lost == (OLDER if origin == "older" else set())
     for files in (first, second):
         del files["prepare.json"], files["test_metadata.csv"]
     assert first == second
