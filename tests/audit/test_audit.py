@@ -112,6 +112,12 @@ def silent_scene(corpus, number):
     samples(["mixFile"], lambda mixture: mixture - scene)(corpus, number)
 
 
+def silent_and_partly_filled(corpus, number):
+    """Samples are read only where there is no other defect."""
+    silent_scene(corpus, number)
+    cells(PARAMETERS, "")(corpus, number)
+
+
 def twin(corpus, number):
     """Another row has the same mixture."""
     rows = corpus.rows["test"]
@@ -211,7 +217,7 @@ DEFECTS = [
     (cells(["n_more"], 1), [("cut row", "", "+1 cells")]),
     (lambda corpus, number: None, [TWIN]),
     (twin, [TWIN]),
-    (cells(PARAMETERS, ""), [], [PARTLY]),
+    (silent_and_partly_filled, [], [PARTLY]),
     (cells(PARAMETERS[:1], "NaN"), [], [NEARLY]),
     (cells(PARAMETERS[6:], ""), [], [NEARLY]),
     (link, [], [("link leaves the corpus", "eventFile/", ANY)]),

@@ -161,29 +161,20 @@ def rewrite(pattern, change=lambda x: x, rate=8000):
     return act
 
 
-def edit(**cells):
-    """Changes cells of the second row of the clean list."""
+def relist(change):
+    """Changes the rows of the clean list."""
 
     def act(corpus):
         rows = read_csv(list_path(corpus, "mix_clean"))
-        rows[1].update(cells)
-        write_list(corpus, "mix_clean", rows)
+        write_list(corpus, "mix_clean", [*map(change, rows)])
 
     return act
 
 
-def add_column(corpus):
-    """A third speaker."""
-    rows = read_csv(list_path(corpus, "mix_clean"))
-    rows = [{**row, "source_3_path": "x"} for row in rows]
-    write_list(corpus, "mix_clean", rows)
-
-
-def drop_column(corpus):
-    """No length."""
-    rows = read_csv(list_path(corpus, "mix_clean"))
-    rows = [{k: row[k] for k in row if k != "length"} for row in rows]
-    write_list(corpus, "mix_clean", rows)
+def edit(**cells):
+    """Changes cells of its second row."""
+    name = mixture_id(1)
+    return relist(lambda r: {**r, **cells} if r["mixture_ID"] == name else r)
 
 
 def write(text):
@@ -248,13 +239,19 @@ PROBLEMS = {
         "expected a plain file name as mixture_ID, found ../../secret",
     ),
     "a variable as ID": (edit(mixture_ID="$HOME"), "mixture_ID, found .HOME"),
-    "no column": (drop_column, "of each mixture in .*, found no column length"),
+    "no column": (
+        relist(lambda row: {k: row[k] for k in row if k != "length"}),
+        "of each mixture in .*, found no column length",
+    ),
     "no rows": (
         write("mixture_ID,source_1_path,source_2_path,length\n"),
         "of each mixture in .*, found no rows; copy",
     ),
     "no bytes": (write(""), "found No columns to parse .*copy the folder"),
-    "Libri3Mix": (add_column, "found three sources .Libri3Mix.; copy the fold"),
+    "Libri3Mix": (
+        relist(lambda row: {**row, "source_3_path": "x"}),
+        "found three sources .Libri3Mix.; copy the folder",
+    ),
 }
 
 
