@@ -1,322 +1,389 @@
-"""Each defect of a corpus is found, named with its place, and can be skipped.
+"""Each defect of a corpus is found, named with its place, and can be skipped."""
 
-Authors
- * The PolSESS recipe team 2026
-"""
-
-import shutil
+import csv
+from collections import Counter
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
 import soundfile
 from audit.full import audit as full
-from corpora import (
-    COLUMNS,
-    FOLDERS,
-    make_corpus,
-    metadata_path,
-    read_csv,
-    read_wav,
-    rename_in_metadata,
-    rewrite,
-    wav_path,
-    with_residue,
-    write_metadata,
-)
+from corpora import COLUMNS, FOLDERS, read_all, read_wav, write_wav
+from made_corpus import MadeCorpus
 from prepare_polsess import CorpusError, prepare_polsess
 
-RATE = 8000
+EVENT = ["eventFile"]
 REVERBS = COLUMNS[21:24]
 PARAMETERS = COLUMNS[27:]
 
 
-@pytest.fixture(scope="module")
-def untouched(tmp_path_factory):
-    """A corpus without defects, its rows and its training manifest."""
-    folder = tmp_path_factory.mktemp("untouched")
-    rows = make_corpus(folder / "Tiny")
-    prepare_polsess(folder / "Tiny", folder / "save", audit=full)
-    assert read_csv(folder / "save" / "audit.csv") == []
-    return folder / "Tiny", rows, read_csv(folder / "save" / "train_C.csv")
+def cells(columns, value):
+    """A defect of the metadata."""
 
-
-@pytest.fixture
-def corpus(untouched, tmp_path):
-    """A copy to spoil."""
-    root, rows, _ = untouched
-    shutil.copytree(root, tmp_path / "Tiny")
-    return tmp_path / "Tiny", {
-        subset: [dict(row) for row in of_subset]
-        for subset, of_subset in rows.items()
-    }
-
-
-def with_nan(samples):
-    """Float samples with three that are none."""
-    samples = samples / 32768
-    samples[[0, 10, 100]] = np.nan, np.inf, -np.inf
-    return samples
-
-
-def remove(root, rows):
-    wav_path(root, rows["train"][0], "eventFile").unlink()
-
-
-def upper_case(root, rows):
-    path = wav_path(root, rows["train"][0], "eventFile")
-    path.rename(path.with_suffix(".WAV"))
-
-
-def no_extension(root, rows):
-    name = rows["train"][0]["eventFile"][: -len(".wav")]
-    rename_in_metadata(root, rows, "eventFile", name)
-
-
-def empty_file(root, rows):
-    wav_path(root, rows["train"][0], "eventFile").write_bytes(b"")
-
-
-def garbage(root, rows):
-    wav_path(root, rows["train"][0], "eventFile").write_bytes(b"noise" * 99)
-
-
-def half_a_header(root, rows):
-    path = wav_path(root, rows["train"][0], "eventFile")
-    path.write_bytes(path.read_bytes()[:30])
-
-
-def truncate(root, rows):
-    path = wav_path(root, rows["train"][0], "eventFile")
-    path.write_bytes(path.read_bytes()[:-1000])
-
-
-def no_samples(root, rows):
-    rewrite(root, rows, "eventFile", lambda samples: samples[:0])
-
-
-def shorter(root, rows):
-    rewrite(root, rows, "eventFile", lambda samples: samples[:7000])
-
-
-def shorter_mixture(root, rows):
-    rewrite(root, rows, "mixFile", lambda samples: samples[:7000])
-
-
-def other_rate(root, rows):
-    rewrite(root, rows, "eventFile", lambda samples: samples, rate=16000)
-
-
-def stereo(root, rows):
-    rewrite(root, rows, "eventFile", lambda x: np.stack([x, x], axis=1))
-
-
-def nan(root, rows):
-    rewrite(root, rows, "eventFile", with_nan, subtype="FLOAT")
-
-
-def wrong_mixture(root, rows):
-    rewrite(root, rows, "mixFile", with_residue(-39))
-
-
-def renamed(column, name):
-    """A defect of a name in the metadata."""
-    return lambda root, rows: rename_in_metadata(root, rows, column, name)
-
-
-def emptied(columns, value="NaN"):
-    """Cells of the first training row, which is indoor, lost their values."""
-
-    def spoil(root, rows):
-        rows["train"][0].update(dict.fromkeys(columns, value))
-        write_metadata(metadata_path(root, "train"), rows["train"])
+    def spoil(corpus, number):
+        corpus.rows["test"][number].update(dict.fromkeys(columns, value))
 
     return spoil
 
 
-def parent_folder(root, rows):
-    path = wav_path(root, rows["train"][0], "eventFile")
-    rename_in_metadata(root, rows, "eventFile", f"../event/{path.name}")
+def samples(columns, change, rate=8000):
+    """A defect of the samples of files."""
+
+    def spoil(corpus, number):
+        for column in columns:
+            path = corpus.path(column, number, "test")
+            write_wav(path, change(read_wav(path)), rate)
+
+    return spoil
 
 
-def absolute(root, rows):
-    path = wav_path(root, rows["train"][0], "eventFile")
-    rename_in_metadata(root, rows, "eventFile", str(path))
+def content(change, columns=FOLDERS):
+    """A defect of the bytes of files."""
+
+    def spoil(corpus, number):
+        for column in columns:
+            path = corpus.path(column, number, "test")
+            path.write_bytes(change(path.read_bytes()))
+
+    return spoil
 
 
-def link(root, rows):
-    path = wav_path(root, rows["train"][0], "eventFile")
-    outside = root.parent / "outside.wav"
-    path.rename(outside)
-    path.symlink_to(outside)
+def written(columns=FOLDERS, cut=None, change=lambda x: x, **options):
+    """Files of another coding, whole or without their last bytes."""
+
+    def spoil(corpus, number):
+        for column in columns:
+            path = corpus.path(column, number, "test")
+            values = change(read_wav(path) / 32768)
+            soundfile.write(path, values, 8000, **options)
+            path.write_bytes(path.read_bytes()[:cut])
+
+    return spoil
 
 
-def cut_row(root, rows):
-    """The metadata end within the only row: the others come before it."""
-    path = metadata_path(root, "train")
-    first, *others = rows["train"]
-    write_metadata(path, [*others, first])
-    text = path.read_text()
-    path.write_text(text[: text.rindex(",0.5,0.5")])
-
-
-def link_folder(root, rows):
-    path = root / "train" / "scene"
-    path.rename(root.parent / "scene")
-    path.symlink_to(root.parent / "scene")
-
-
-def truncate_all(root, rows):
-    for column in FOLDERS:
-        if rows["train"][0][column]:
-            path = wav_path(root, rows["train"][0], column)
-            path.write_bytes(path.read_bytes()[:-1000])
-
-
-def no_segments(root, rows):
-    columns = [c for c in COLUMNS if c != "sceneStart"]
-    write_metadata(metadata_path(root, "train"), rows["train"], columns)
-
-
-def spoilt_flac(root, rows):
-    """A header that is whole, of a file whose samples cannot be decoded."""
-    path = wav_path(root, rows["train"][0], "eventFile")
-    samples = read_wav(root, rows["train"][0], "eventFile")
-    soundfile.write(path, samples, RATE, format="FLAC")
-    content = path.read_bytes()
-    path.write_bytes(content[:100] + bytes(len(content) - 100))
-
-
-DEFECTS = [
-    (remove, "missing file", "expected a WAV file, found none"),
-    (upper_case, "missing file", "expected a WAV file, found none"),
-    (no_extension, "missing file", "expected a WAV file, found none"),
-    (empty_file, "unreadable file", "expected a WAV file"),
-    (garbage, "unreadable file", "expected a WAV file"),
-    (half_a_header, "unreadable file", "expected a WAV file"),
-    (truncate, "length differs", "found 7500"),
-    (no_samples, "empty audio", "found 0 samples"),
-    (shorter, "length differs", "expected 8000"),
-    (shorter_mixture, "length differs", "found 7000"),
-    (other_rate, "sample rate differs", "expected 8000 Hz"),
-    (stereo, "not mono", "expected 1 channel, found 2"),
-    (wrong_mixture, "mixture is not the sum", "below -40 dB, found -3"),
-    (parent_folder, "name leaves the corpus", "found ../event/"),
-    (absolute, "name leaves the corpus", "found /"),
-    (renamed("eventFile", ".."), "name leaves the corpus", "found .."),
-    (renamed("eventFile", "C:\\a.wav"), "name leaves the corpus", "C:\\a"),
-    (renamed("eventFile", "$HOME.wav"), "unusable value", "/$HOME.wav"),
-    (renamed("sceneClass", "a$b"), "unusable value", "found a$b"),
-    (renamed("eventFile", ""), "empty name", "expected a name, found none"),
-    (renamed("speaker1File", "NaN"), "empty name", "found none"),
-    (emptied(REVERBS[:1], ""), "empty name", "reverbForSpeaker1"),
-    (emptied(REVERBS[2:], "<missing>"), "empty name", "reverbForEvent"),
-    (emptied(REVERBS), "empty name", "reverbForSpeaker2"),
-    (emptied(REVERBS, "missing"), "empty name", "reverbForEvent"),
-    (emptied(REVERBS + PARAMETERS[1:]), "empty name", "reverbForEvent"),
-    (cut_row, "cut row", "found -2 cells"),
-]
-# Only the full audit finds these, or names them rightly.
-FULL_DEFECTS = [
-    (link, "link leaves the corpus", "found a link to"),
-    (emptied(PARAMETERS), "partly filled", "3 of 3 files, 0 of 7"),
-    (emptied(PARAMETERS, ""), "partly filled", "3 of 3 files, 0 of 7"),
-    (emptied(PARAMETERS[:1]), "partly filled", "3 of 3 files, 6 of 7"),
-    (emptied(PARAMETERS[6:]), "partly filled", "3 of 3 files, 6 of 7"),
-    (truncate_all, "truncated file", "found 1000 bytes less"),
-    (nan, "NaN or infinite samples", "found 3 samples"),
-    (spoilt_flac, "unreadable file", "expected a WAV file"),
-]
-CASES = [
-    *((None, *defect) for defect in DEFECTS),
-    *((full, *defect) for defect in DEFECTS + FULL_DEFECTS),
-    (None, nan, "mixture is not the sum", "found nan dB"),
-    (None, spoilt_flac, "unreadable file", "expected WAV files"),
-]
-
-
-@pytest.mark.parametrize("audit, spoil, check, found", CASES)
-def test_defect_stops_or_is_skipped(
-    untouched, corpus, tmp_path, audit, spoil, check, found
-):
-    root, rows = corpus
-    mixture = rows["train"][0]["mixFile"]
-    spoil(root, rows)
-    with pytest.raises(CorpusError) as caught:
-        prepare_polsess(root, tmp_path / "save", audit=audit)
-    message = str(caught.value)
-    line = 5 if spoil is cut_row else 2
-    assert message.startswith("errors in the corpus: ")
-    assert f"{check}: " in message
-    assert found in message
-    assert f"train/corpus_Tiny_train_final.csv row {line}: " in message
-    assert "What to do: " in message and "--on_bad_rows=skip" in message
-    assert not list((tmp_path / "save").glob("*_SER.csv"))
-    listed = read_csv(tmp_path / "save" / "audit.csv")
-    assert check in [row["check"] for row in listed]
-    assert {row["row"] for row in listed} == {str(line)}
-
-    prepare_polsess(root, tmp_path / "save", on_bad_rows="skip", audit=audit)
-    excluded = read_csv(tmp_path / "save" / "excluded.csv")
-    assert [row["row"] for row in excluded] == [str(line)]
-    assert check in excluded[0]["reason"]
-    kept = read_csv(tmp_path / "save" / "train_C.csv")
-    mixture = mixture[: -len(".wav")]
-    assert kept == [row for row in untouched[2] if row["ID"] != mixture]
-    assert len(kept) == 3
-
-
-@pytest.mark.parametrize(
-    "spoil, check",
-    [
-        (link_folder, "folder leaves the corpus: 4"),
-        (no_segments, "missing column: 4"),
-    ],
-)
-def test_full_audit_rejects_a_whole_split(corpus, tmp_path, spoil, check):
-    root, rows = corpus
-    spoil(root, rows)
-    with pytest.raises(
-        CorpusError, match=f"{check}(.*\n)*.*train_final.csv row"
-    ):
-        prepare_polsess(root, tmp_path / "save", audit=full)
-
-
-def with_other_chunks(content):
+def with_other_chunks(whole):
     """A WAV file with a chunk of odd length before and one after the audio."""
     before, after = b"LIST\5\0\0\0abcde\0", b"junk\2\0\0\0ab"
-    return content[:36] + before + content[36:] + after
+    return whole[:36] + before + whole[36:] + after
 
 
-def with_unknown_length(content):
-    """A WAV file as streaming programs write it."""
-    return content[:40] + b"\xff\xff\xff\xff" + content[44:]
+def with_nan(values):
+    """Samples of which three are none."""
+    values[[0, 10, 100]] = np.nan, np.inf, -np.inf
+    return values
 
 
-CONTAINERS = [
-    {"subtype": "PCM_24"},
-    {"subtype": "FLOAT"},
-    {"subtype": "PCM_16", "format": "WAVEX"},
-    {"subtype": "PCM_16", "format": "FLAC"},
-    with_other_chunks,
-    with_unknown_length,
+def with_residue(level_db):
+    """Adds a residue whose level against the mixture is known."""
+
+    def add(values):
+        size = np.sqrt(np.mean(values.astype(float) ** 2))
+        size *= 10 ** (level_db / 20)
+        sign = np.where(np.arange(len(values)) % 2, 1, -1)
+        return values + np.round(sign * size).astype(np.int16)
+
+    return add
+
+
+def removed(corpus, number):
+    """A file is missing."""
+    corpus.path("eventFile", number, "test").unlink()
+
+
+def flac(corpus, number):
+    """A header that is whole, of a file whose samples cannot be decoded."""
+    written(EVENT, format="FLAC", subtype="PCM_16")(corpus, number)
+    change = content(lambda whole: whole[:100] + bytes(len(whole) - 100), EVENT)
+    change(corpus, number)
+
+
+def link(corpus, number):
+    """A file that lies outside, in a place whose name begins as the root's."""
+    path = corpus.path("eventFile", number, "test")
+    path.rename(f"{corpus.root}.wav")
+    path.symlink_to(f"{corpus.root}.wav")
+
+
+def silent_scene(corpus, number):
+    """The mixture follows."""
+    path = corpus.path("sceneFile", number, "test")
+    scene = read_wav(path)
+    write_wav(path, 0 * scene)
+    samples(["mixFile"], lambda mixture: mixture - scene)(corpus, number)
+
+
+def silent_and_partly_filled(corpus, number):
+    """Samples are read only where there is no other defect."""
+    silent_scene(corpus, number)
+    cells(PARAMETERS, "")(corpus, number)
+
+
+def twin(corpus, number):
+    """Another row has the same mixture."""
+    rows = corpus.rows["test"]
+    rows[number]["mixFile"] = rows[number - 1]["mixFile"]
+
+
+EXPECTED = {
+    "missing file": "a WAV file",
+    "unreadable file": "a WAV file",
+    "length differs": "800 samples",
+    "empty audio": "samples",
+    "sample rate differs": "8000 Hz",
+    "not mono": "1 channel",
+    "mixture is not the sum": "residue below -40 dB",
+    "beyond rounding": "at most 3 LSB",
+    "silent": "a signal",
+    "name leaves the corpus": "a plain name",
+    "unusable value": "no $",
+    "empty name": "a name",
+    "cut row": "a cell per column",
+    "conflicting rows": "one row of this name, in one corpus",
+    "partly filled": "all files and parameters of the reverberation, or none",
+    "link leaves the corpus": "a file of the corpus",
+    "truncated file": "all that its header declares",
+    "NaN or infinite samples": "finite samples",
+}
+# Findings: check, column or its file, what is found.
+SHORT = ("length differs", "eventFile/", "700")
+NO_WAV = ("unreadable file", "eventFile/", ANY)
+NO_REVERB = [("empty name", column, "none") for column in REVERBS]
+NO_MIXTURE = ("empty name", "mixFile", "none")
+TWIN = ("conflicting rows", "", "2")
+PARTLY = ("partly filled", "", "3 of 3 files, 0 of 7 parameters")
+NEARLY = ("partly filled", "", "3 of 3 files, 6 of 7 parameters")
+CUT = [("truncated file", f"{c}/", "80 bytes less") for c in FOLDERS]
+
+
+def event(change, rate=8000):
+    """The event has other samples."""
+    return samples(EVENT, change, rate)
+
+
+# What is done to an indoor row, and what is found; then what the full audit
+# finds, where that is something else.
+DEFECTS = [
+    (removed, [("missing file", "eventFile/", "none")]),
+    (content(lambda whole: b"", EVENT), [NO_WAV]),
+    (content(lambda whole: b"noise" * 99, EVENT), [NO_WAV]),
+    (content(lambda whole: whole[:-200], EVENT), [SHORT]),
+    (event(lambda x: x[:700]), [SHORT]),
+    (
+        samples(["mixFile"], lambda x: x[:700]),
+        [("length differs", "mixFile/", "700")],
+    ),
+    # The length of the mixture is the right one.
+    (
+        samples(EVENT + REVERBS, lambda x: x[:700]),
+        [("length differs", f"{c}/", "700") for c in EVENT + REVERBS],
+    ),
+    (
+        event(lambda x: x[:0]),
+        [("empty audio", "eventFile/", "0 samples"), (*SHORT[:2], "0")],
+    ),
+    (
+        event(lambda x: x, 16000),
+        [("sample rate differs", "eventFile/", "16000")],
+    ),
+    (event(lambda x: np.stack([x, x], 1)), [("not mono", "eventFile/", "2")]),
+    (
+        samples(["mixFile"], with_residue(-39.5)),
+        [("mixture is not the sum", "mixFile/", ANY)],
+    ),
+    (
+        samples(["mixFile"], with_residue(-40.5)),
+        [],
+        [("beyond rounding", "mixFile/", ANY)],
+    ),
+    (silent_scene, [], [("silent", "sceneFile/", "peak 0 LSB")]),
+    *(
+        (cells(EVENT, name), [("name leaves the corpus", "eventFile", name)])
+        for name in ("../event/a.wav", "/a.wav", "\\a.wav", "C:a.wav", "..")
+    ),
+    *(
+        (cells(EVENT, n), [("unusable value", "event_wav", f"test/event/{n}")])
+        for n in ("$HOME.wav", "a\tb.wav")
+    ),
+    (cells(["sceneClass"], "a$b"), [("unusable value", "scene_class", "a$b")]),
+    (cells(EVENT, ""), [("empty name", "eventFile", "none")]),
+    (cells(["mixFile"], ""), [NO_MIXTURE]),
+    (cells(["mixFile"], "NaN"), [NO_MIXTURE]),
+    (cells(REVERBS[:1], ""), NO_REVERB[:1]),
+    (cells(REVERBS[2:], "<missing>"), NO_REVERB[2:]),
+    (cells(REVERBS, "NaN"), NO_REVERB),
+    (cells(REVERBS + PARAMETERS[1:], ""), NO_REVERB),
+    (cells(REVERBS + PARAMETERS[:6], ""), NO_REVERB),
+    (cells(["n_more"], -2), [("cut row", "", "-2 cells")]),
+    (cells(["n_more"], 1), [("cut row", "", "+1 cells")]),
+    (lambda corpus, number: None, [TWIN]),
+    (twin, [TWIN]),
+    (silent_and_partly_filled, [], [PARTLY]),
+    (cells(PARAMETERS[:1], "NaN"), [], [NEARLY]),
+    (cells(PARAMETERS[6:], ""), [], [NEARLY]),
+    (link, [], [("link leaves the corpus", "eventFile/", ANY)]),
+    (content(lambda whole: whole[:-80]), [], CUT),
+    (content(lambda whole: with_other_chunks(whole)[:-90]), [], CUT),
+    (written(subtype="FLOAT", cut=-80), [], CUT),
+    (written(format="WAVEX", subtype="PCM_16", cut=-80), [], CUT),
+    (
+        written(EVENT, change=with_nan, subtype="FLOAT"),
+        [("mixture is not the sum", "mixFile/", "nan dB")],
+        [("NaN or infinite samples", "eventFile/", "3 samples")],
+    ),
+    (flac, [("unreadable file", "", ANY)], [NO_WAV]),
 ]
+WARNINGS = ("beyond rounding", "silent")
+METADATA = "test/corpus_Tiny_test_final.csv"
 
 
-@pytest.mark.parametrize(
-    "options",
-    CONTAINERS,
-    ids=lambda options: getattr(options, "__name__", str(options)),
-)
-def test_other_wav_files_are_read(corpus, tmp_path, options):
-    root, rows = corpus
-    for column in FOLDERS:
-        path = wav_path(root, rows["train"][0], column)
-        samples = read_wav(root, rows["train"][0], column)
-        if callable(options):
-            path.write_bytes(options(path.read_bytes()))
-        else:
-            soundfile.write(path, samples / 32768, RATE, **options)
-    prepare_polsess(root, tmp_path / "save", audit=full)
-    assert read_csv(tmp_path / "save" / "audit.csv") == []
-    items = read_csv(tmp_path / "save" / "train_C.csv")
-    assert {item["duration"] for item in items} == {"1.0"}
+def spoilt(folder):
+    """A corpus whose first rows have one defect each."""
+    corpus = MadeCorpus(folder, {"test": (len(DEFECTS) + 2, 2)})
+    for number, (spoil, *_) in enumerate(DEFECTS):
+        spoil(corpus, number)
+    with open(corpus.metadata("test"), "w", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in corpus.rows["test"]:
+            line = [row[column] for column in COLUMNS] + ["more"]
+            writer.writerow(line[: len(COLUMNS) + row.get("n_more", 0)])
+    return corpus
+
+
+def listed(corpus):
+    """The findings of each row in audit.csv, its files named by their columns."""
+    found = [[] for _ in corpus.rows["test"]]
+    for line in corpus.read("audit"):
+        check, number = line["check"], int(line["row"]) - 2
+        assert line["split"] == "test" and line["metadata"] == METADATA
+        is_warning = check in WARNINGS
+        assert line["severity"] == ("warning" if is_warning else "error")
+        assert line["expected"] in (EXPECTED[check], "WAV files")
+        row = corpus.rows["test"][number]
+        files = {f"test/{f}/{row[c]}": f"{c}/" for c, f in FOLDERS.items()}
+        file = files.get(line["file"], line["file"])
+        found[number].append((check, file, line["found"]))
+    return [sorted(findings) for findings in found]
+
+
+@pytest.mark.parametrize("audit", [None, full], ids=["quick", "full"])
+def test_each_defect_stops_with_its_place_or_is_skipped(
+    tmp_path, caplog, audit
+):
+    corpus = spoilt(tmp_path)
+    rows = corpus.rows["test"]
+    expected = [defect[-1 if audit else 1] for defect in DEFECTS] + 4 * [[]]
+    with pytest.raises(CorpusError) as caught:
+        corpus.prepare("test", audit=audit)
+    assert listed(corpus) == [sorted(findings) for findings in expected]
+    assert sorted(read_all(corpus.folder / "save")) == [
+        *("audit.csv", "excluded.csv", "prepare.json")
+    ]
+
+    errors = [[f for f in found if f[0] not in WARNINGS] for found in expected]
+    counts = Counter(check for found in errors for check, *_ in found)
+    message = str(caught.value)
+    assert f"errors in the corpus: {sum(counts.values())}, all" in message
+    for check, count in counts.items():
+        assert f"\n{check}: {count}, such as\n" in message
+    # Of each kind five are shown.
+    assert counts["empty name"] > 5
+    assert message.count("expected a name, found none") == 5
+    name, event = rows[0]["mixFile"][:-4], f"test/event/{rows[0]['eventFile']}"
+    found = f"{event}: expected a WAV file, found none"
+    assert f"  {METADATA} row 2: mixture {name}: {found}\n" in message
+    assert "What to do: " in message and "--on_bad_rows=skip" in message
+
+    corpus.prepare("test", audit=audit, on_bad_rows="skip")
+    excluded = {line["row"]: line for line in corpus.read("excluded")}
+    bad = [bool(found) for found in errors]
+    assert set(excluded) == {
+        str(n + 2) for n, is_bad in enumerate(bad) if is_bad
+    }
+    assert excluded["2"] == {
+        **{"split": "test", "ID": name, "metadata": METADATA, "row": "2"},
+        "reason": f"missing file ({event})",
+    }
+    names = (
+        row["mixFile"][:-4] for row, is_bad in zip(rows, bad) if not is_bad
+    )
+    kept = sorted(names)
+    for name in ("test_C", "test_metadata"):
+        assert [line["ID"] for line in corpus.read(name)] == kept
+
+
+def test_folders_and_columns_of_a_whole_split_are_rejected(corpus):
+    path = corpus.root / "train/scene"
+    path.rename(corpus.folder / "scene")
+    path.symlink_to(corpus.folder / "scene")
+    corpus.write(columns=[c for c in COLUMNS if c != "sceneStart"])
+    with pytest.raises(CorpusError, match="train_final.csv row 2"):
+        corpus.prepare("train", audit=full)
+    details = ("row", "check", "file", "expected", "found")
+    found = [tuple(line[k] for k in details) for line in corpus.read("audit")]
+    names = [row["sceneFile"] for row in corpus.rows["train"]]
+    link = f"{path} is a link to {corpus.folder / 'scene'}"
+    expected = "a folder of the corpus", link
+    assert sorted(found) == [
+        line
+        for row, name in zip("2345", names)
+        for line in (
+            (row, "folder leaves the corpus", f"train/scene/{name}", *expected),
+            (row, "missing column", "", "a column sceneStart", "none"),
+        )
+    ]
+
+
+def test_root_subsets_and_files_may_be_links_that_stay(corpus):
+    (corpus.root / "train").rename(corpus.folder / "disk2")
+    (corpus.root / "train").symlink_to(corpus.folder / "disk2")
+    path = corpus.path("sceneFile", 0, "val")
+    (corpus.root / ".store").mkdir()
+    path.rename(corpus.root / ".store/scene.wav")
+    path.symlink_to("../../.store/scene.wav")
+    (corpus.folder / "link").symlink_to(corpus.root)
+    prepare_polsess(corpus.folder / "link", corpus.folder / "save", audit=full)
+    assert corpus.read("audit") == []
+    assert len(corpus.read("train_C")) == 4
+
+
+def test_other_wav_files_are_read(tmp_path):
+    containers = [
+        written(subtype="PCM_24"),
+        written(subtype="FLOAT"),
+        written(format="WAVEX", subtype="PCM_16"),
+        written(format="FLAC", subtype="PCM_16"),
+        content(with_other_chunks),
+        # As streaming programs write it.
+        content(lambda whole: whole[:40] + b"\xff" * 4 + whole[44:]),
+    ]
+    corpus = MadeCorpus(tmp_path, {"test": (len(containers), 0)})
+    for number, container in enumerate(containers):
+        before = corpus.path("mixFile", number, "test").read_bytes()
+        container(corpus, number)
+        assert corpus.path("mixFile", number, "test").read_bytes() != before
+    corpus.prepare("test", audit=full)
+    assert corpus.read("audit") == []
+    assert [row["duration"] for row in corpus.read("test_C")] == ["0.1"] * 6
+
+
+def test_the_quick_audit_samples_200_mixtures_of_each_split(tmp_path):
+    counts = {"train": (0, 3), "test": (0, 203)}
+    corpus = MadeCorpus(tmp_path, counts, seconds=0.01)
+    for subset, rows in corpus.rows.items():
+        for number in range(len(rows)):
+            path = corpus.path("sceneFile", number, subset)
+            soundfile.write(path, np.full(80, np.nan), 8000, subtype="FLOAT")
+    sampled = []
+    for audit, check, count in (
+        (None, "mixture is not the sum", 203),
+        (None, "mixture is not the sum", 203),
+        (full, "NaN or infinite samples", 206),
+    ):
+        with pytest.raises(CorpusError, match=f"{check}: {count},"):
+            corpus.prepare("train", "test", audit=audit)
+        sampled.append({line["ID"] for line in corpus.read("audit")})
+        # The order of the metadata does not choose them.
+        corpus.rows["test"].reverse()
+        corpus.write("test")
+    assert sampled[0] == sampled[1]

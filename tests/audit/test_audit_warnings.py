@@ -1,185 +1,169 @@
-"""What does not stop the preparation is counted and listed.
-
-Authors
- * The PolSESS recipe team 2026
-"""
+"""What does not stop the preparation is counted and listed."""
 
 import numpy as np
 import pytest
-import soundfile
 from audit.full import audit as full
-from corpora import (
-    FOLDERS,
-    make_corpus,
-    metadata_path,
-    read_csv,
-    read_wav,
-    rename_in_metadata,
-    rewrite,
-    wav_path,
-    with_residue,
-    write_metadata,
+from audit.samples import check_level, check_residue
+from made_corpus import MadeCorpus
+
+LSB = 2**-15
+
+
+def square(size):
+    """A signal whose peak and RMS are known, in steps of 16 bit."""
+    return LSB * np.tile([size, -size], 50)
+
+
+def soft(column, level):
+    """The finding for speech that is hardly heard."""
+    expected = "at least -50 dB"
+    return [("near-silent speech", column, expected, f"{level} dB")]
+
+
+CLIPPED = ("clipped", "mix_wav", "below full scale")
+
+
+@pytest.mark.parametrize(
+    "column, samples, expected",
+    [
+        ("s2_wav", square(1), [("silent", "s2_wav", "a signal", "peak 1 LSB")]),
+        ("event_wav", square(2), []),
+        ("s1_wav", square(2), soft("s1_wav", -84.3)),
+        ("s2_wav", square(103), soft("s2_wav", -50.1)),
+        ("s2_wav", square(104), []),
+        ("mix_wav", square(32766), []),
+        (
+            "mix_wav",
+            LSB * np.array([32767, 9, 32766]),
+            [(*CLIPPED, "1 samples")],
+        ),
+        ("mix_wav", LSB * np.array([-32768, 32767]), [(*CLIPPED, "2 samples")]),
+    ],
 )
-from prepare_polsess import CorpusError, prepare_polsess
-
-RATE = 8000
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    """A corpus of 4 + 2 + 2 mixtures, and its rows."""
-    return tmp_path / "Tiny", make_corpus(tmp_path / "Tiny")
+def test_levels_at_the_limits(column, samples, expected):
+    assert list(check_level(column, samples)) == expected
 
 
-# Warnings: (what is done to the samples of a file of the first training row,
-# whether the mixture follows, check, found).
-def lsb(number):
-    """A mixture that is off by some steps in one sample."""
-    step = np.eye(1, RATE, 1234, dtype=np.int16)[0] * np.int16(number)
-    return lambda samples: samples + step
+@pytest.mark.parametrize("setting, limit", [("indoor", 3), ("outdoor", 2)])
+def test_a_mixture_may_be_off_by_rounding(setting, limit):
+    mixture, one = np.full(100, 0.5), np.eye(1, 100)[0] * LSB
+    assert not list(check_residue(setting, mixture, limit * one))
+    level = 10 * np.log10((limit + 1) ** 2 * LSB**2 / 25)
+    found = f"{limit + 1} LSB, {level:.1f} dB"
+    line = "beyond rounding", "mix_wav", f"at most {limit} LSB", found
+    for sign in (1, -1):
+        residue = sign * (limit + 1) * one
+        assert list(check_residue(setting, mixture, residue)) == [line]
 
 
-WARNINGS = [
-    ("mixFile", lsb(3), False, None, None),
-    ("mixFile", lsb(4), False, "beyond rounding", "4 LSB, -"),
-    ("mixFile", with_residue(-41), False, "beyond rounding", " LSB, -41."),
-    ("sceneFile", lambda x: x * 0, True, "silent", "peak 0 LSB"),
-    ("speaker2File", lambda x: x * 0, True, "silent", "peak 0 LSB"),
-    ("speaker2File", lambda x: x // 40, True, "near-silent speech", "-5"),
-    ("speaker2File", lambda x: x // 4, True, None, None),
-]
+def details(corpus):
+    """Split, check, row, expected and found of each finding."""
+    names = ("split", "check", "row", "expected", "found")
+    return [tuple(line[n] for n in names) for line in corpus.read("audit")]
 
 
-@pytest.mark.parametrize("column, change, follow, check, found", WARNINGS)
-def test_warning_is_counted_and_listed(
-    corpus, tmp_path, caplog, column, change, follow, check, found
+def test_what_splits_share_is_counted_by_pair_and_listed_by_row(
+    tmp_path, caplog
 ):
-    root, rows = corpus
-    row = rows["train"][0]
-    before = read_wav(root, row, column)
-    rewrite(root, rows, column, change)
-    if follow:
-        change = read_wav(root, row, column) - before
-        rewrite(root, rows, "mixFile", lambda samples: samples + change)
-    with caplog.at_level("WARNING"):
-        prepare_polsess(root, tmp_path / "save", audit=full)
-    listed = read_csv(tmp_path / "save" / "audit.csv")
-    if check is None:
-        assert listed == []
-        return
-    assert [line["check"] for line in listed] == [check]
-    assert listed[0]["severity"] == "warning"
-    assert listed[0]["row"] == "2" and listed[0]["split"] == "train"
-    assert listed[0]["file"].endswith(row[column])
-    assert found in listed[0]["found"]
-    assert f"train: {check}: expected " in caplog.text
-    assert "1 such" in caplog.text
-    assert len(read_csv(tmp_path / "save" / "train_C.csv")) == 4
-
-
-def test_clipped_files_are_listed(corpus, tmp_path):
-    root, rows = corpus
-    for column in FOLDERS:
-        peak = 32767 if column in ("sceneFile", "mixFile") else 0
-        rewrite(
-            root,
-            rows,
-            column,
-            lambda x: np.r_[x[:5], peak, x[6:]].astype("int16"),
-        )
-    prepare_polsess(root, tmp_path / "save", audit=full)
-    listed = read_csv(tmp_path / "save" / "audit.csv")
-    assert [line["check"] for line in listed] == ["clipped", "clipped"]
-    assert [line["found"] for line in listed] == ["1 samples", "1 samples"]
-
-
-def test_repeated_row_is_used_once(corpus, tmp_path):
-    root, rows = corpus
-    write_metadata(metadata_path(root, "train"), rows["train"] * 2)
-    prepare_polsess(root, tmp_path / "save")
-    listed = read_csv(tmp_path / "save" / "audit.csv")
-    assert [line["check"] for line in listed] == ["repeated row"] * 4
-    assert sorted(line["row"] for line in listed) == ["6", "7", "8", "9"]
-    assert len(read_csv(tmp_path / "save" / "train_C.csv")) == 4
-
-
-@pytest.mark.parametrize("column", ["speech1", "speech2", "scene", "event"])
-def test_what_splits_share_is_counted_by_pair(corpus, tmp_path, caplog, column):
-    root, rows = corpus
-    column += "OryginalPath"
-    # Installed elsewhere, but the same recording.
-    shared = rows["train"][0][column].replace("C:\\datasety", "/data")
-    rows["test"][1][column] = shared.replace("\\", "/")
-    write_metadata(metadata_path(root, "test"), rows["test"])
-    kinds = {"scene": ["scene"], "event": ["recording"]}.get(
-        column[:5], ["recording", "speaker"]
+    counts = {"train": (1, 0), "val": (0, 1), "test": (0, 7)}
+    corpus = MadeCorpus(tmp_path, counts)
+    (first,), (valid,), rows = corpus.rows.values()
+    # Installed elsewhere, but the same recordings.
+    shared = {
+        column: first[column]
+        .replace("C:\\datasety", "/data")
+        .replace("\\", "/")
+        for column in first
+    }
+    speaker1, speaker2, scene, event = (
+        f"{kind}OryginalPath"
+        for kind in ("speech1", "speech2", "scene", "event")
     )
+    rows[0][speaker2] = shared[speaker1]
+    rows[1][speaker2] = shared[speaker2].replace("mls", "MLS")
+    rows[2][event] = shared[event]
+    rows[3][scene] = rows[4][scene] = valid[scene] = shared[scene]
+    # The third session has a recording of the same name.
+    rows[5][speaker1] = first[speaker1].replace("SES0001", "SES0099")
+    path = corpus.path("mixFile", 6, "test")
+    rows[6]["mixFile"] = first["mixFile"]
+    path.rename(corpus.path("mixFile", 6, "test"))
+    corpus.write("val")
+    corpus.write("test")
     with caplog.at_level("WARNING"):
-        prepare_polsess(root, tmp_path / "save")
-    for kind in kinds:
-        expected = f"test: shared {kind}: expected none of train, found 1 in 1"
-        assert expected in caplog.text
-    listed = read_csv(tmp_path / "save" / "audit.csv")
-    assert [line["check"] for line in listed] == [f"shared {k}" for k in kinds]
-    # The full audit names the rows.
-    prepare_polsess(root, tmp_path / "save", audit=full)
-    listed = read_csv(tmp_path / "save" / "audit.csv")
-    assert [line["check"] for line in listed if line["row"] == "3"] == [
-        f"shared {kind}" for kind in kinds
+        corpus.prepare()
+    counted = [
+        ("test", "shared mixture", "", "none of train", "1 in 1 mixtures"),
+        ("test", "shared recording", "", "none of train", "3 in 3 mixtures"),
+        ("test", "shared scene", "", "none of train", "1 in 2 mixtures"),
+        ("test", "shared scene", "", "none of valid", "1 in 2 mixtures"),
+        ("test", "shared speaker", "", "none of train", "2 in 2 mixtures"),
+        ("valid", "shared scene", "", "none of train", "1 in 1 mixtures"),
+    ]
+    assert sorted(details(corpus)) == counted
+    for split, check, _, expected, found in counted:
+        text = f"{split}: {check}: expected {expected}, found {found}; 1 such"
+        assert text in caplog.text
+    corpus.prepare(audit=full)
+    speech1, speech2 = (
+        "ses0001_ses/sent001_bndl/sent001.wav",
+        "5001/77/5001_77_000001.flac",
+    )
+    noise = "tut/audio/b001_0_10.wav"
+    sound = "esc-50/audio/1-1-a-22.wav"
+    name = first["mixFile"].removesuffix(".wav")
+    listed = sorted(line for line in details(corpus) if line[2])
+    assert listed == [
+        ("test", "shared mixture", "8", "none of train", name),
+        ("test", "shared recording", "2", "none of train", speech1),
+        ("test", "shared recording", "3", "none of train", speech2),
+        ("test", "shared recording", "4", "none of train", sound),
+        ("test", "shared scene", "5", "none of train", noise),
+        ("test", "shared scene", "5", "none of valid", noise),
+        ("test", "shared scene", "6", "none of train", noise),
+        ("test", "shared scene", "6", "none of valid", noise),
+        ("test", "shared speaker", "2", "none of train", "SES0001"),
+        ("test", "shared speaker", "3", "none of train", "5001"),
+        ("valid", "shared scene", "2", "none of train", noise),
     ]
 
 
-def test_same_speaker_twice(corpus, tmp_path):
-    root, rows = corpus
-    path = rows["train"][0]["speech1OryginalPath"].replace("sent", "word")
-    rename_in_metadata(root, rows, "speech2OryginalPath", path)
-    prepare_polsess(root, tmp_path / "save")
-    listed = read_csv(tmp_path / "save" / "audit.csv")
-    assert [line["check"] for line in listed] == ["same speaker twice"]
-    assert listed[0]["found"] == "SES0001"
+def test_odd_rows_are_used_once(corpus):
+    rows = corpus.rows["train"]
+    path = rows[0]["speech1OryginalPath"].replace("sent", "word")
+    rows[0]["speech2OryginalPath"] = path
+    rows[1]["subset"] = "test"
+    rows.append({**rows[2], "SSR": "rated again"})
+    corpus.write()
+    corpus.prepare("train")
+    assert sorted(details(corpus)) == [
+        ("train", "other subset", "3", "train", "test"),
+        ("train", "repeated row", "6", "once", "again"),
+        ("train", "same speaker twice", "2", "two speakers", "SES0001"),
+    ]
+    assert len(corpus.read("train_C")) == 4
+    assert "rated again" not in str(corpus.read("train_C"))
 
 
-def test_flat_source_folders_say_nothing_about_speakers(corpus, tmp_path):
-    root, rows = corpus
-    for subset, of_subset in rows.items():
-        for number, row in enumerate(of_subset):
-            for name in ("speech1OryginalPath", "speech2OryginalPath"):
-                row[name] = f"clips/{subset}_{name[:7]}_{number}.wav"
-        write_metadata(metadata_path(root, subset), of_subset)
-    prepare_polsess(root, tmp_path / "save")
-    assert read_csv(tmp_path / "save" / "audit.csv") == []
-    for line in read_csv(tmp_path / "save" / "train_C.csv"):
+@pytest.mark.parametrize("folder", ["clips/", ""])
+def test_flat_source_folders_say_nothing_about_speakers(corpus, folder):
+    for subset, rows in corpus.rows.items():
+        for number, row in enumerate(rows):
+            for kind in ("speech1", "speech2"):
+                name = f"{folder}{subset}_{kind}_{number}.wav"
+                row[f"{kind}OryginalPath"] = name
+        corpus.write(subset)
+    corpus.prepare()
+    assert corpus.read("audit") == []
+    for line in corpus.read("train_C"):
         assert line["speaker1"] == line["speaker2"] == ""
     # A second folder: folders may be speakers.
-    rows["train"][0]["speech1OryginalPath"] = "ewa/1.wav"
-    write_metadata(metadata_path(root, "train"), rows["train"])
-    prepare_polsess(root, tmp_path / "save")
-    listed = read_csv(tmp_path / "save" / "audit.csv")
-    assert [line["check"] for line in listed] == ["same speaker twice"] * 3
-    assert {line["found"] for line in listed} == {"clips"}
-
-
-def test_quick_audit_samples_200_mixtures_per_split(tmp_path):
-    root = tmp_path / "Tiny"
-    rows = make_corpus(root, {"test": (0, 203)}, seconds=0.01)["test"]
-    for row in rows:
-        path = wav_path(root, row, "sceneFile")
-        soundfile.write(path, np.full(80, np.nan), RATE, subtype="FLOAT")
-    for audit, check in (
-        (None, "mixture is not the sum: 200"),
-        (full, "infinite samples: 203"),
-    ):
-        with pytest.raises(CorpusError, match=check):
-            prepare_polsess(root, tmp_path / "save", "test", audit=audit)
-
-
-def test_a_row_of_another_subset_is_listed(tmp_path):
-    root = tmp_path / "Tiny"
-    rows = make_corpus(root)["test"]
-    rows[0]["subset"] = "train"
-    write_metadata(metadata_path(root, "test"), rows)
-    prepare_polsess(root, tmp_path / "save", ["test"])
-    found = read_csv(tmp_path / "save/audit.csv")
-    assert [(f["check"], f["expected"], f["found"]) for f in found] == [
-        ("other subset", "test", "train")
-    ]
+    corpus.rows["train"][0]["speech1OryginalPath"] = "ewa/1.wav"
+    corpus.rows["train"][1]["speech1OryginalPath"] = "jan/1.wav"
+    corpus.write()
+    corpus.prepare("train")
+    found = {(line[1], line[4]) for line in details(corpus)}
+    assert found == ({("same speaker twice", "clips")} if folder else set())
+    assert {line["speaker1"] for line in corpus.read("train_C")} == {
+        *("ewa", "jan", folder.strip("/"))
+    }

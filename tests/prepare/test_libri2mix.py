@@ -11,8 +11,7 @@ import torch
 from corpora import read_all
 from inference.trained import load_trained
 from libri2mix import excerpts, make_libri2mix, mixture_id, samples_of, tones
-from recipe import HPARAMS, ROOT, SAMPLES, SEPARATION, hparams_of
-from test_train import succeed
+from recipe import ROOT, SAMPLES, SEPARATION, hparams_of
 
 NAME = "test_libri2mix.yaml"
 MODEL = ROOT / "tests/samples/PolSESS_model"
@@ -28,35 +27,19 @@ def test_the_yaml_has_the_keys_of_the_others_in_their_order():
 
 def test_samples_are_those_that_their_readme_makes(tmp_path):
     make_libri2mix(tmp_path, excerpts(SAMPLES)[:2])
-    found = sorted(p for p in tmp_path.rglob("*") if p.is_file())
+    found = {p.relative_to(tmp_path) for p in tmp_path.rglob("*.*")}
     assert len(found) == 12
     for path in found:
-        kept = CORPUS / path.relative_to(tmp_path)
-        assert kept.read_bytes() == path.read_bytes()
+        assert (CORPUS / path).read_bytes() == (tmp_path / path).read_bytes()
 
 
-def run_test(data_folder, model, output_folder, *options):
-    """Runs the documented command; returns the finished process."""
-    return subprocess.run(
-        [
-            sys.executable,
-            "train.py",
-            str(HPARAMS / NAME),
-            f"--data_folder={data_folder}",
-            f"--init_from={model}",
-            f"--output_folder={output_folder}",
-            "--num_workers=0",
-            "--device=cpu",
-            "--noprogressbar",
-            *options,
-        ],
-        cwd=SEPARATION,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def words(data_folder, model, output_folder, *options):
+    """The documented command."""
+    return [
+        *("train.py", f"hparams/{NAME}", f"--data_folder={data_folder}"),
+        *(f"--init_from={model}", f"--output_folder={output_folder}"),
+        *("--num_workers=0", "--device=cpu", "--noprogressbar", *options),
+    ]
 
 
 def si_sdr(estimate, reference):
@@ -83,15 +66,26 @@ def independent_scores(corpus, model, number, kind):
     return [(x, x - si_sdr(mixture, s)) for x, s in zip(best, sources)]
 
 
-def test_scores_of_a_trained_model_agree_with_the_formula(tmp_path):
+def test_scores_of_a_trained_model_agree_with_the_formula(server, tmp_path):
     run = tmp_path / "run"
-    succeed(run, "--task=SB", "--metrics=[si_sdr]", "--number_of_epochs=1")
+    trained = server.train(
+        *(run, "--task=SB", "--metrics=[si_sdr]", "--number_of_epochs=1")
+    )
+    assert trained.code == 0, trained.output[-3000:]
     corpus = make_libri2mix(tmp_path / "Libri2Mix", excerpts(SAMPLES))
     weights = read_all(next(run.glob("save/CKPT*")))
-    done = run_test(tmp_path, run, tmp_path / "out", "--metrics=[si_sdr, sdr]")
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, *words(tmp_path, run, out, "--metrics=[si_sdr, sdr]")],
+        cwd=SEPARATION,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert read_all(next(run.glob("save/CKPT*"))) == weights
-    scores = pd.read_csv(tmp_path / "out/test_scores.csv")
+    scores = pd.read_csv(out / "test_scores.csv")
     assert len(scores) == 4 * 2 * 2
     table = scores.set_index(["ID", "variant", "source"])
     model = load_trained(run)
@@ -101,43 +95,37 @@ def test_scores_of_a_trained_model_agree_with_the_formula(tmp_path):
         expected = independent_scores(corpus, model, number, kind)
         for source, pair in zip(("s1", "s2"), expected):
             row = table.loc[(mixture_id(number), variant, source)]
-            assert list(row[["si_sdr", "si_sdri"]]) == pytest.approx(
-                pair, abs=0.01
-            )
-    summary = pd.read_csv(tmp_path / "out/test_summary.csv")
+            found = list(row[["si_sdr", "si_sdri"]])
+            assert found == pytest.approx(pair, abs=0.01)
+    summary = pd.read_csv(out / "test_summary.csv")
     assert list(summary["variant"])[:2] == ["S", "C"]
-    for name in ("test_strata.md", "report.html", "record/start-0001.json"):
-        assert (tmp_path / "out" / name).is_file()
-    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
-    assert (
-        "such as Libri2Mix" in page and "outdoor" not in page.split("kpis")[0]
-    )
-    assert not list((tmp_path / "out").glob("save/CKPT*"))
+    for name in ("test_strata.md", "record/start-0001.json"):
+        assert (out / name).is_file()
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "such as Libri2Mix" in page
+    assert "outdoor" not in page.split("kpis")[0]
+    assert not list(out.glob("save/CKPT*"))
 
 
-def test_a_clean_corpus_is_tested_alone_and_twice_the_same(tmp_path):
+def test_a_clean_corpus_is_tested_alone_and_twice_the_same(server, tmp_path):
     make_libri2mix(tmp_path, [tones(0), tones(1, 4100)], ("mix_clean",))
     scores = []
     for _ in range(2):
-        done = run_test(tmp_path, MODEL, tmp_path / "out")
-        assert done.returncode == 0, done.stdout[-3000:]
-        assert done.stdout.count(": S is not tested") == 1
+        command = words(tmp_path, MODEL, tmp_path / "out")
+        done = server.start(tmp_path / "out", *command).end()
+        assert done.code == 0, done.output[-3000:]
+        assert done.output.count(": S is not tested") == 1
         scores.append((tmp_path / "out/test_scores.csv").read_bytes())
     assert scores[0] == scores[1]
     summary = pd.read_csv(tmp_path / "out/test_summary.csv")
     assert summary["n"].tolist()[:2] == [0, 4]
-    compared = subprocess.run(
-        [sys.executable, "report.py", "tables", tmp_path / "out"],
-        cwd=SEPARATION,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert compared.returncode == 0, compared.stderr
+    compared = server.call(tmp_path, "report.py", "tables", tmp_path / "out")
+    assert compared.code == 0, compared.output
 
 
-def test_the_command_says_what_model_it_needs(tmp_path):
-    done = run_test(CORPUS, "", tmp_path / "out")
-    assert done.returncode == 1
-    assert "init_from: expected a trained model" in done.stdout[-500:]
+def test_the_command_says_what_model_it_needs(server, tmp_path):
+    command = words(CORPUS, "", tmp_path / "out")
+    done = server.start(tmp_path / "out", *command).end()
+    assert done.code == 1
+    assert "init_from: expected a trained model" in done.output[-500:]
     assert not (tmp_path / "out/save").exists()

@@ -1,187 +1,118 @@
-"""The preparation as a process: its command, kills, time and memory.
-
-Authors
- * The PolSESS recipe team 2026
-"""
+"""The preparation as a command, and of as many mixtures as PolSESS has."""
 
 import json
+import multiprocessing
 import os
-import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
-from corpora import (
-    make_corpus,
-    metadata_path,
-    read_all,
-    wav_path,
-    write_metadata,
-)
+from corpora import read_all, read_csv, wav_path
+from made_corpus import MadeCorpus
+from mixtures import EpochSampler, Mixer, load_mixtures
 from prepare_polsess import prepare_polsess
 from recipe import ROOT
+from variants import default_variants
 
+STATUS = Path("/proc/self/status")
 SCRIPT = ROOT / "recipes/PolSESS/prepare_polsess.py"
 
 
-@pytest.fixture
-def corpus(tmp_path):
-    """A corpus of 4 + 2 + 2 mixtures, and its rows."""
-    return tmp_path / "Tiny", make_corpus(tmp_path / "Tiny", seconds=0.1)
-
-
-# A preparation that kills itself at the n-th call of a function.
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, {folder!r})
-from pathlib import Path
-import prepare_polsess
-def kill_at(owner, name, number):
-    real, calls = getattr(owner, name), []
-    def function(*arguments):
-        calls.append(1)
-        if len(calls) > number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*arguments)
-    setattr(owner, name, function)
-kill_at({owner}, {name!r}, {number})
-prepare_polsess.prepare_polsess({root!r}, {save!r})
-"""
-
-
-@pytest.mark.parametrize(
-    "owner, name, number",
-    [
-        ("prepare_polsess", "_read_header", 9),
-        ("Path", "write_bytes", 5),
-        ("os", "replace", 7),
-    ],
-)
-def test_a_killed_preparation_leaves_whole_files(
-    corpus, tmp_path, owner, name, number
-):
-    root, _ = corpus
-    save = tmp_path / "save"
-    script = KILLED.format(
-        folder=str(SCRIPT.parent),
-        owner=owner,
-        name=name,
-        number=number,
-        root=str(root),
-        save=str(save),
-    )
-    process = subprocess.run([sys.executable, "-c", script], timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    prepare_polsess(root, tmp_path / "whole")
-    whole = read_all(tmp_path / "whole")
-    left = [path for path in save.glob("*") if path.is_file()]
-    assert len(left) == (number if name == "replace" else 0)
-    for path in left:
-        assert path.read_bytes() == whole[path.name]
-    prepare_polsess(root, save)
-    assert read_all(save) == whole
-
-
-def test_command(corpus, tmp_path):
-    root, rows = corpus
-    wav_path(root, rows["train"][0], "sceneFile").unlink()
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--save_folder",
-        str(tmp_path / "s"),
+def test_the_documented_command_prepares_two_corpora(tmp_path):
+    one = dict.fromkeys(("train", "val", "test"), (1, 0))
+    corpora = [
+        MadeCorpus(tmp_path, one, "PolSESS_C_in"),
+        MadeCorpus(
+            tmp_path,
+            {"train": (0, 2), "val": (0, 1), "test": (0, 1)},
+            "PolSESS_C_out",
+            seed=1,
+        ),
     ]
-    environment = {**os.environ, "POLSESS_DATA_ROOT": str(root)}
-    process = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert process.returncode == 1
-    assert "missing file: 1" in process.stderr
-    assert "Traceback" not in process.stderr
-    command += ["--data_folder", str(root), "--splits", "train", "test"]
-    command += ["--audit", "full", "--on_bad_rows", "skip"]
-    process = subprocess.run(
-        command, capture_output=True, text=True, timeout=60
-    )
-    assert process.returncode == 0, process.stderr
-    assert "'train outdoor': 2" in process.stderr
-    assert "Rows are left out, see excluded.csv" in process.stderr
-    record = json.loads((tmp_path / "s" / "prepare.json").read_text())
-    assert sorted(record) == ["test", "train"]
-
-
-# Not ru_maxrss on Linux, which begins with the peak of the parent process.
-PEAK = """
-import pathlib, resource, sys, time
-def peak_gib():
-    if sys.platform == "darwin":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30
-    status = pathlib.Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 2**20
-"""
-# 128,000 rows: seconds and resident memory in a fresh process.
-SCALE = """
-sys.path.insert(0, {folder!r})
-from prepare_polsess import prepare_polsess
-start = time.time()
-prepare_polsess({root!r}, {save!r}, ["train"])
-print(time.time() - start, peak_gib())
-"""
-
-
-# What a loader worker of the training holds, and a shuffled epoch over it.
-TRAINING = """
-sys.path.insert(0, {folder!r} + "/separation")
-from mixtures import EpochSampler, load_mixtures
-from mixtures import Mixer
-from variants import default_variants
-from speechbrain.dataio.dataset import DynamicItemDataset
-start = time.time()
-variants = default_variants("SB")
-rows = load_mixtures({save!r}, "train", variants, {root!r}, 8000)
-mixer = Mixer("SB", variants, 1, 8000)
-dataset = DynamicItemDataset(rows)
-dataset.add_dynamic_item(mixer, Mixer.takes, Mixer.provides)
-assert len(dataset) == len(list(EpochSampler(rows, mixer))) == 128000
-print(time.time() - start, peak_gib())
-"""
-
-
-def run_measured(script):
-    """Runs a script that prints seconds and GiB; returns the GiB."""
-    process = subprocess.run(
-        [sys.executable, "-c", PEAK + script],
-        capture_output=True,
+    roots = [corpus.root for corpus in corpora]
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--data_folder", *roots]
+        + ["--save_folder", tmp_path / "save"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=300,
     )
-    assert process.returncode == 0, process.stderr
-    seconds, peak_gib = map(float, process.stdout.split())
-    print(f"{seconds:.1f} s, {peak_gib:.2f} GiB")
-    return peak_gib
+    assert done.returncode == 0, done.stderr
+    assert "'train outdoor': 2, 'valid outdoor': 1, " in done.stderr
+    prepare_polsess(roots, tmp_path / "called")
+    assert read_all(tmp_path / "save") == read_all(tmp_path / "called")
 
 
+def test_the_command_refuses_audits_and_skips(server, corpus):
+    corpus.path("sceneFile").unlink()
+    # Only the full audit finds it.
+    path = corpus.path("eventFile", 1)
+    path.rename(corpus.folder / "event.wav")
+    path.symlink_to(corpus.folder / "event.wav")
+    save = corpus.folder / "save"
+    words = [SCRIPT, "--save_folder", save]
+    ended = server.call(
+        corpus.folder,
+        *words,
+        environment={"POLSESS_DATA_ROOT": str(corpus.root)},
+    )
+    assert ended.code == 1 and "Traceback" not in ended.output
+    assert "errors in the corpus: 1, " in ended.output
+    words += ["--data_folder", corpus.root, "--splits", "train", "test"]
+    words += ["--audit", "full", "--on_bad_rows", "skip", "--n_jobs", 1]
+    ended = server.call(corpus.folder, *words)
+    assert ended.code == 0, ended.output
+    assert "Rows are left out, see excluded.csv" in ended.output
+    assert "'train outdoor': 2, 'test indoor': 1" in ended.output
+    found = [line["reason"].split(" (")[0] for line in corpus.read("excluded")]
+    assert sorted(found) == ["link leaves the corpus", "missing file"]
+    assert list(json.loads((save / "prepare.json").read_text())) == [
+        *("train", "test")
+    ]
+
+
+def peak_gib():
+    """The most memory that this process had so far."""
+    # Not ru_maxrss, which begins with the peak of the parent process.
+    return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) / 2**20
+
+
+def prepare(root, save):
+    """Prepares the training mixtures; returns the memory that it took."""
+    prepare_polsess(root, save, ["train"])
+    return peak_gib()
+
+
+def load(root, save):
+    """Goes through an epoch, as a worker of a loader; returns the memory."""
+    variants = default_variants("SB")
+    rows = load_mixtures(save, "train", variants, root, 8000)
+    mixer = Mixer("SB", variants, 1, 8000)
+    assert len(list(EpochSampler(rows, mixer))) == 128000
+    return peak_gib()
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="no /proc here")
+@pytest.mark.nightly
 def test_128000_mixtures_fit_into_memory(tmp_path):
-    root = tmp_path / "Tiny"
-    rows = make_corpus(root, {"train": (1, 1)}, seconds=0.1)["train"]
+    corpus = MadeCorpus(tmp_path, {"train": (1, 1)})
+    rows = corpus.rows["train"]
     for number in range(128000 - 2):
         row = dict(rows[number % 2])
         # Many names of one mixture; all share the components.
         row["mixFile"] = f"{number:06d}{row['mixFile']}"
-        os.link(
-            wav_path(root, rows[number % 2], "mixFile"),
-            wav_path(root, row, "mixFile"),
-        )
+        name = wav_path(corpus.root, row, "mixFile")
+        os.link(corpus.path("mixFile", number % 2), name)
         row["speech1OryginalPath"] = f"C:\\emu\\SES{number % 500:04d}\\1.wav"
         rows.append(row)
-    write_metadata(metadata_path(root, "train"), rows)
-    paths = {
-        "folder": str(SCRIPT.parent),
-        "root": str(root),
-        "save": str(tmp_path / "save"),
-    }
-    assert run_measured(SCALE.format(**paths)) < 2
+    corpus.write()
+    for function in (prepare, load):
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+            folders = corpus.root, tmp_path / "save"
+            assert pool.submit(function, *folders).result() < 2
     for variant, size in (("SER", 64000), ("E", 64000), ("C", 128000)):
-        with open(tmp_path / "save" / f"train_{variant}.csv") as file:
-            assert sum(1 for _ in file) == size + 1
-    assert run_measured(TRAINING.format(**paths)) < 2
+        assert len(read_csv(tmp_path / f"save/train_{variant}.csv")) == size

@@ -1,154 +1,138 @@
-"""Manifests are reused as long as nothing changed, and only then.
+"""Manifests are reused as long as nothing changed, and only then."""
 
-Authors
- * The PolSESS recipe team 2026
-"""
-
+import importlib.util
 import os
-from concurrent.futures import ThreadPoolExecutor
 
+import prepare_polsess
 import pytest
 from audit.full import audit as full
-from corpora import (
-    make_corpus,
-    metadata_path,
-    read_all,
-    wav_path,
-    write_metadata,
-)
-from prepare_polsess import CorpusError, prepare_polsess
+from corpora import read_all
+
+REUSED = "up to date: reused"
 
 
-@pytest.fixture
-def corpus(tmp_path):
-    """A corpus of 4 + 2 + 2 mixtures, and its rows."""
-    return tmp_path / "Tiny", make_corpus(tmp_path / "Tiny", seconds=0.1)
+def test_reused_when_nothing_changed(corpus, caplog):
+    corpus.prepare()
 
+    def times():
+        """When each file was written."""
+        files = (corpus.folder / "save").iterdir()
+        return {path: path.stat().st_mtime_ns for path in files}
 
-def test_reused_when_nothing_changed(corpus, tmp_path, caplog):
-    root, _ = corpus
-    prepare_polsess(root, tmp_path / "save")
-    times = {p: p.stat().st_mtime_ns for p in (tmp_path / "save").iterdir()}
+    before = times()
     with caplog.at_level("INFO"):
-        prepare_polsess(root, tmp_path / "save")
-        prepare_polsess(root, tmp_path / "save", splits=["test"])
-    assert caplog.text.count("up to date: reused") == 2
-    assert times == {
-        p: p.stat().st_mtime_ns for p in (tmp_path / "save").iterdir()
-    }
+        corpus.prepare()
+        corpus.prepare("test")
+    assert caplog.text.count(REUSED) == 2
+    assert times() == before
 
 
-def test_another_split_leaves_the_former_manifests(corpus, tmp_path):
-    root, _ = corpus
-    prepare_polsess(root, tmp_path / "save", ["train"])
-    prepare_polsess(root, tmp_path / "save", ["test"])
-    prepare_polsess(root, tmp_path / "both", ["train", "test"])
-    both = read_all(tmp_path / "both")
-    found = read_all(tmp_path / "save")
+def test_another_split_leaves_the_former_manifests(corpus):
+    corpus.prepare("train")
+    found = corpus.prepare("test")
+    both = corpus.prepare("train", "test", save="both")
     del both["prepare.json"], found["prepare.json"]
     assert found == both
 
 
-def change_metadata(root, rows, save):
-    rows["train"][0]["SSR"] = "5"
-    write_metadata(metadata_path(root, "train"), rows["train"])
+def metadata(corpus, save):
+    corpus.rows["train"][0]["SSR"] = "9"
+    corpus.write()
 
 
-def change_audio(root, rows, save):
-    path = wav_path(root, rows["train"][0], "mixFile")
+def time_of_audio(corpus, save):
+    path = corpus.path("mixFile")
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
 
 
-def change_manifest(root, rows, save):
+def size_of_audio(corpus, save):
+    path = corpus.path("reverbForEvent")
+    status = path.stat()
+    path.write_bytes(path.read_bytes() + b"junk\2\0\0\0ab")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def manifest(corpus, save):
     with open(save / "train_SER.csv", "a") as file:
         file.write("mine\n")
 
 
-def remove_manifest(root, rows, save):
-    (save / "train_SER.csv").unlink()
+def without(name):
+    """A file that was written is lost."""
+    return lambda corpus, save: (save / name).unlink()
 
 
-def remove_audit(root, rows, save):
-    (save / "audit.csv").unlink()
+def record(text):
+    """The file by which manifests are known holds something else."""
+    return lambda corpus, save: (save / "prepare.json").write_text(text)
 
 
-def spoil_records(root, rows, save):
-    (save / "prepare.json").write_text('["something else"]')
+CHANGES = {
+    "metadata": metadata,
+    "time of audio": time_of_audio,
+    "size of audio": size_of_audio,
+    "manifest": manifest,
+    **{
+        f"no {name}": without(name)
+        for name in (
+            *("valid_C.csv", "test_metadata.csv", "audit.csv", "excluded.csv"),
+            "prepare.json",
+        )
+    },
+    "record of another kind": record('["something else"]'),
+    "record of another hash": record('{"train": {"inputs": "0"}}'),
+    "record that is cut": record('{"train'),
+}
 
 
-def change_record(root, rows, save):
-    (save / "prepare.json").write_text('{"train": {"inputs": "0"}}')
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        change_metadata,
-        change_audio,
-        change_manifest,
-        remove_manifest,
-        remove_audit,
-        spoil_records,
-        change_record,
-    ],
-)
-def test_rebuilt_when_something_changed(corpus, tmp_path, caplog, change):
-    root, rows = corpus
-    prepare_polsess(root, tmp_path / "save")
-    change(root, rows, tmp_path / "save")
+@pytest.mark.parametrize("change", CHANGES)
+def test_made_again_when_something_changed(corpus, caplog, change):
+    corpus.prepare()
+    CHANGES[change](corpus, corpus.folder / "save")
     with caplog.at_level("INFO"):
-        prepare_polsess(root, tmp_path / "save")
-    assert "up to date: reused" not in caplog.text
-    prepare_polsess(root, tmp_path / "fresh")
-    assert read_all(tmp_path / "save") == read_all(tmp_path / "fresh")
+        found = corpus.prepare()
+    assert REUSED not in caplog.text
+    assert found == corpus.prepare(save="fresh")
 
 
-def test_rebuilt_with_other_options(corpus, tmp_path, caplog):
-    root, _ = corpus
-    for options in ({}, {"audit": full}, {"on_bad_rows": "skip"}):
+def test_made_again_with_other_options(corpus, caplog):
+    with caplog.at_level("INFO"):
+        for options in ({}, {"audit": full}, {"on_bad_rows": "skip"}):
+            corpus.prepare(**options)
+    assert REUSED not in caplog.text
+
+
+def test_made_again_by_another_version(corpus, caplog):
+    path = corpus.folder / "another_version.py"
+    with open(prepare_polsess.__file__, encoding="utf-8") as file:
+        path.write_text(file.read() + "\n# more\n", encoding="utf-8")
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    another = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(another)
+    corpus.prepare()
+    caplog.set_level("INFO")
+    for is_reused in (False, True):
         caplog.clear()
-        with caplog.at_level("INFO"):
-            prepare_polsess(root, tmp_path / "save", **options)
-        assert "up to date: reused" not in caplog.text
+        another.prepare_polsess(corpus.root, corpus.folder / "save")
+        assert (REUSED in caplog.text) == is_reused
 
 
-def test_errors_void_the_former_preparation(corpus, tmp_path):
-    root, rows = corpus
-    prepare_polsess(root, tmp_path / "save")
-    path = wav_path(root, rows["train"][0], "sceneFile")
-    path.rename(tmp_path / "scene.wav")
-    with pytest.raises(CorpusError):
-        prepare_polsess(root, tmp_path / "save")
-    (tmp_path / "scene.wav").rename(path)
-    prepare_polsess(root, tmp_path / "save")
-    assert (tmp_path / "save" / "audit.csv").read_text().count("\n") == 1
+def test_errors_void_the_former_preparation(corpus):
+    before = corpus.prepare()
+    path = corpus.path("sceneFile")
+    path.rename(corpus.folder / "scene.wav")
+    with pytest.raises(prepare_polsess.CorpusError):
+        corpus.prepare()
+    (corpus.folder / "scene.wav").rename(path)
+    assert len(corpus.read("audit")) == 1
+    assert corpus.prepare() == before
 
 
-def test_skip_prep_and_other_files_are_left_alone(corpus, tmp_path):
-    prepare_polsess(corpus[0], tmp_path / "save", skip_prep=True)
-    assert not (tmp_path / "save").exists()
-    (tmp_path / "save").mkdir()
-    (tmp_path / "save" / "train_mine.csv").write_text("mine")
-    prepare_polsess(corpus[0], tmp_path / "save")
-    assert (tmp_path / "save" / "train_mine.csv").read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    "options", [{"splits": ["val"]}, {"splits": []}, {"on_bad_rows": "no"}]
-)
-def test_unknown_options_name_the_known_ones(tmp_path, options):
-    with pytest.raises(ValueError, match="choose from"):
-        prepare_polsess(tmp_path, tmp_path / "save", **options)
-
-
-def test_two_preparations_at_once(corpus, tmp_path):
-    root, _ = corpus
-    prepare_polsess(root, tmp_path / "alone")
-    with ThreadPoolExecutor(4) as executor:
-        for result in [
-            executor.submit(prepare_polsess, root, tmp_path / "save")
-            for _ in range(4)
-        ]:
-            result.result()
-    assert read_all(tmp_path / "save") == read_all(tmp_path / "alone")
+def test_skip_prep_and_other_files_are_left_alone(corpus):
+    save = corpus.folder / "save"
+    save.mkdir()
+    (save / "train_mine.csv").write_text("mine")
+    assert list(corpus.prepare(skip_prep=True)) == ["train_mine.csv"]
+    assert corpus.prepare()["train_mine.csv"] == b"mine"
+    assert read_all(save).keys() == {path.name for path in save.iterdir()}

@@ -4,13 +4,11 @@ Every component is int16 and every mixture is the exact integer sum of its
 components, so that whatever is cancelled has a known integer answer. Nothing
 repeats: names, speakers, recordings and scenes differ from row to row, and the
 audit of an untouched corpus has nothing to report.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import csv
 import string
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +22,6 @@ COLUMNS = (
     "reverbForSpeaker2,reverbForEvent,mixFile,sceneClass,eventClass,"
     "preDelayForEvent,preDelay1,preDelay2,highCut,diffusion,decay,freqDamp"
 ).split(",")
-
 # Column of the metadata -> folder of the file, the mixture last.
 FOLDERS = {
     "speaker1File": "clean",
@@ -36,34 +33,14 @@ FOLDERS = {
     "reverbForEvent": "ev_reverb",
     "mixFile": "mix",
 }
+COUNTS = {"train": (2, 2), "val": (1, 1), "test": (1, 1)}
 
 
-def make_corpus(
-    root,
-    counts={"train": (2, 2), "val": (1, 1), "test": (1, 1)},
-    sample_rate=8000,
-    seconds=1.0,
-    seed=0,
-):
-    """Writes a corpus and returns its metadata.
+def make_corpus(root, counts=COUNTS, sample_rate=8000, seconds=1.0, seed=0):
+    """Writes a corpus; returns subset -> its rows, dicts of the 34 columns.
 
-    Arguments
-    ---------
-    root : str or Path
-        The folder of the corpus; its name goes into the names of the CSVs.
-    counts : dict
-        Subset (train, val, test) -> (number of indoor, of outdoor mixtures).
-    sample_rate : int
-        In Hz.
-    seconds : float
-        Length of each file.
-    seed : int
-        Corpora of different seeds share no name, speaker or recording.
-
-    Returns
-    -------
-    rows : dict
-        Subset -> list of rows, each a dict of the 34 columns.
+    Counts are subset -> (number of indoor, of outdoor mixtures). Corpora of
+    different seeds share no name, speaker or recording.
     """
     rng = np.random.default_rng(seed)
     rows = {}
@@ -102,9 +79,17 @@ def wav_path(root, row, column):
     return Path(root) / row["subset"] / FOLDERS[column] / row[column]
 
 
-def read_wav(root, row, column):
-    """The int16 samples of the file that a column of a row names."""
-    return soundfile.read(wav_path(root, row, column), dtype="int16")[0]
+def read_wav(path):
+    """The int16 samples of a file."""
+    return soundfile.read(path, dtype="int16")[0]
+
+
+def write_wav(path, samples, sample_rate=8000):
+    """Writes int16 samples; soundfile would wait for the disk each time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((samples.ndim, 2, sample_rate, 0, "NONE", ""))
+        file.writeframes(samples.astype("<i2").tobytes())
 
 
 def read_csv(path):
@@ -117,32 +102,6 @@ def read_all(folder):
     """File name -> bytes of everything in a folder."""
     files = [path for path in folder.iterdir() if path.is_file()]
     return {path.name: path.read_bytes() for path in files}
-
-
-def rewrite(root, rows, column, change, rate=8000, subtype="PCM_16"):
-    """Changes the samples of a file of the first training row."""
-    path = wav_path(root, rows["train"][0], column)
-    samples = change(read_wav(root, rows["train"][0], column))
-    soundfile.write(path, samples, rate, subtype=subtype)
-
-
-def rename_in_metadata(root, rows, column, name):
-    """Changes a cell of the first training row."""
-    rows["train"][0][column] = name
-    write_metadata(metadata_path(root, "train"), rows["train"])
-
-
-def with_residue(level_db):
-    """Adds a residue whose level against the mixture is known."""
-
-    def add(samples):
-        sign = np.where(np.arange(len(samples)) % 2, 1, -1)
-        size = np.sqrt(np.mean(samples.astype(float) ** 2)) * 10 ** (
-            level_db / 20
-        )
-        return samples + np.round(sign * size).astype(np.int16)
-
-    return add
 
 
 def _metadata_row(rng, subset, number, is_indoor):
@@ -192,8 +151,6 @@ def _write_audio(root, row, frames, sample_rate, rng):
     for column in FOLDERS:
         if not row[column]:
             continue
-        path = wav_path(root, row, column)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if column == "mixFile":
             samples = mixture
         else:
@@ -204,4 +161,4 @@ def _write_audio(root, row, frames, sample_rate, rng):
             samples = samples + rng.uniform(-900, 900, frames)
             samples = np.round(samples).astype(np.int16)
             mixture = mixture + samples
-        soundfile.write(path, samples, sample_rate, subtype="PCM_16")
+        write_wav(wav_path(root, row, column), samples, sample_rate)

@@ -1,36 +1,17 @@
-"""Tiny trees in the layout that the scripts of LibriMix write.
+"""Tiny trees in the layout that the scripts of LibriMix write."""
 
-Authors
- * The PolSESS recipe team 2026
-"""
-
-import csv
 import shutil
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from corpora import read_csv, write_metadata, write_wav
 
 TYPES = ("mix_clean", "mix_both")
 
 
 def tones(number, frames=4000, sample_rate=8000):
-    """Two speakers and a noise of which nobody knows where they come from.
-
-    Arguments
-    ---------
-    number : int
-        Different ones give different signals.
-    frames : int
-        Their length.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    list of np.ndarray
-        [time], each.
-    """
+    """Two speakers and a noise of which nobody knows where they come from."""
     rng = np.random.default_rng(number)
     time_seconds = np.arange(frames) / sample_rate
     frequencies = rng.uniform(100, 1000, 2)
@@ -40,31 +21,19 @@ def tones(number, frames=4000, sample_rate=8000):
 
 
 def excerpts(corpus, frames=8000):
-    """Speakers and scenes of the test mixtures of a PolSESS corpus.
-
-    Arguments
-    ---------
-    corpus : Path
-        Its root.
-    frames : int
-        How much of each to take, from its middle.
-
-    Returns
-    -------
-    list of list of np.ndarray
-        A list of three signals for each mixture, in the order of the corpus.
-    """
-    path = next((corpus / "test").glob("corpus_*_final.csv"))
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    files = {"speaker1File": "clean", "speaker2File": "clean"}
-    files["sceneFile"] = "scene"
+    """Speakers and scene of each test mixture of a PolSESS corpus, in its order."""
+    (path,) = (corpus / "test").glob("corpus_*_final.csv")
+    files = {
+        "speaker1File": "clean",
+        "speaker2File": "clean",
+        "sceneFile": "scene",
+    }
     return [
         [
             _middle(corpus / "test" / folder / row[column], frames)
             for column, folder in files.items()
         ]
-        for row in rows
+        for row in read_csv(path)
     ]
 
 
@@ -76,23 +45,10 @@ def _middle(path, frames):
 
 
 def make_libri2mix(root, mixtures, types=TYPES, sample_rate=8000):
-    """Writes a test set.
+    """Writes a test set; returns <root>/wav8k/min.
 
-    Arguments
-    ---------
-    root : Path
-        Libri2Mix.
-    mixtures : list of list of np.ndarray
-        Speaker 1, speaker 2 and noise, [time], of each mixture.
-    types : tuple of str
-        What to generate: mix_clean, mix_both.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    Path
-        ``<root>/wav8k/min``.
+    A mixture is a list of speaker 1, speaker 2 and noise, [time]. Types are what
+    to generate of mix_clean and mix_both.
     """
     corpus = Path(root) / f"wav{sample_rate // 1000}k/min"
     for type_ in types:
@@ -104,12 +60,6 @@ def make_libri2mix(root, mixtures, types=TYPES, sample_rate=8000):
     if "mix_both" not in types:
         shutil.rmtree(corpus / "test/noise")
     return corpus
-
-
-def small_corpus(root):
-    """A corpus of three mixtures of different lengths; its wav8k/min."""
-    mixtures = [tones(number, 4000 + 9 * number) for number in range(3)]
-    return make_libri2mix(root / "Libri2Mix", mixtures)
 
 
 def mixture_id(number):
@@ -130,12 +80,7 @@ def samples_of(corpus, kind, number):
 
 def write_list(corpus, type_, rows):
     """Writes that CSV from dicts of its cells."""
-    path = list_path(corpus, type_)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_metadata(list_path(corpus, type_), rows, list(rows[0]))
 
 
 def _write_mixture(test, type_, number, signals, sample_rate):
@@ -145,9 +90,9 @@ def _write_mixture(test, type_, number, signals, sample_rate):
     files = dict(zip(folders, signals))
     files[type_] = sum(signals if type_ == "mix_both" else signals[:2])
     for folder, samples in files.items():
-        (test / folder).mkdir(parents=True, exist_ok=True)
-        # Each is rounded on its own, as by the scripts.
-        soundfile.write(test / folder / name, samples, sample_rate, "PCM_16")
+        # Each is rounded on its own, as by the scripts, the way of libsndfile.
+        samples = np.rint(samples * 2**31) // 2**16
+        write_wav(test / folder / name, samples, sample_rate)
     parts = folders if type_ == "mix_both" else folders[:2]
     columns = {"s1": "source_1_path", "s2": "source_2_path"}
     return {

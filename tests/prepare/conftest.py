@@ -1,0 +1,10 @@
+"""A corpus to prepare."""
+
+import pytest
+from made_corpus import MadeCorpus
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Of 4 + 2 + 2 mixtures."""
+    return MadeCorpus(tmp_path)
