@@ -281,7 +281,7 @@ def test_options_that_the_network_does_not_have_are_refused(options, message):
 @pytest.mark.parametrize(
     "options",
     [
-        dict(X=2, R=1, C=1),
+        dict(X=1, R=1),
         pytest.param(dict(), marks=pytest.mark.nightly),
         pytest.param(CAUSAL, marks=pytest.mark.nightly),
     ],
@@ -292,11 +292,15 @@ def test_compiled_in_one_graph_the_result_is_the_same(options):
     torch._dynamo.reset()
     net = network(pair(**options)[0])
     compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
-    mixture = torch.randn(2, 800)
-    gradients = [gradient_of(run, mixture) for run in (compiled, net)]
+    mixture, found = torch.randn(2, 800), []
+    for run in (compiled, net):
+        net.zero_grad()
+        estimate = run(mixture)
+        estimate.square().sum().backward()
+        found.append([estimate, *(p.grad.clone() for p in net.parameters())])
+    assert distance(found[0][0], found[1][0]) < 1e-5
+    gradients = [torch.cat([g.flatten() for g in one[1:]]) for one in found]
     assert distance(*gradients) < 1e-4
-    with torch.no_grad():
-        assert distance(compiled(mixture), net(mixture)) < 1e-5
 
 
 @pytest.mark.nightly
