@@ -126,15 +126,6 @@ def test_loss_and_validation_know_orders_and_lengths(brain):
     assert found == pytest.approx([40] * 4, abs=1)
 
 
-def test_silent_reference_has_no_score(brain):
-    sources = torch.stack([torch.randn(4000), torch.zeros(4000)], -1)
-    brain.on_stage_start(sb.Stage.VALID, 1)
-    estimates = torch.randn(1, 4000, 2)
-    brain.compute_objectives(estimates, batch_of(sources), sb.Stage.VALID)
-    found = [row["si_sdri"] for row in brain.valid_rows]
-    assert np.isfinite(found[0]) and np.isnan(found[1])
-
-
 def test_a_test_scores_estimates_in_the_order_of_the_references(tmp_path):
     brain = brain_of(tmp_path, "SB")
     table = tmp_path / "test_scores.csv"

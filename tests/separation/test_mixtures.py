@@ -25,7 +25,6 @@ from variants import FILE_COLUMNS, VARIANTS, default_variants
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.dataio.sampler import DistributedSamplerWrapper
 
 INDOOR = ["SER", "SR", "ER", "R"]
 OUTDOOR = ["SE", "S", "E"]
@@ -203,39 +202,23 @@ def test_mixtures_without_a_variant_wait_for_their_stage():
         assert len(order) == len(list(order)) == count
 
 
-def test_processes_refuse_stages_of_several_sizes(monkeypatch):
+def test_processes_refuse_few_mixtures_and_stages_of_several_sizes(
+    monkeypatch,
+):
     monkeypatch.setenv("WORLD_SIZE", "2")
     sampler(stages(["R", "S"]))
     sampler(stages(["R"]))
     for curriculum in (stages([], ["R"]), stages(["R"], ["R", "S"])):
         with pytest.raises(ValueError, match="as many in each stage"):
             sampler(curriculum)
+    sampler(count=3)
+    with pytest.raises(ValueError, match="2 of 2 .* more than ranks"):
+        sampler(count=2)
 
 
 def test_a_stage_without_any_mixture_is_refused():
     with pytest.raises(ValueError, match="from epoch 2 on, 0 of 40 training"):
         sampler(stages([], ["C"]))
-
-
-def test_processes_share_the_order_of_one(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    whole, mixer = sampler()
-    parts = [
-        DistributedSamplerWrapper(
-            whole, num_replicas=3, rank=rank, shuffle=False
-        )
-        for rank in range(3)
-    ]
-    for epoch in (1, 2):
-        mixer.set_epoch(epoch)
-        for part in parts:
-            part.set_epoch(epoch)
-        taken = [index for step in zip(*parts) for index in step]
-        # 40 mixtures are no multiple of 3: the first two are taken twice.
-        assert taken == [*whole, *list(whole)[:2]]
-    sampler(count=4)
-    with pytest.raises(ValueError, match="3 of 3 .* more than ranks"):
-        sampler(count=3)
 
 
 def test_persistent_workers_follow_the_curriculum(prepared):
