@@ -187,14 +187,12 @@ def test_checkpoints_go_both_ways():
 
 
 def kept_bytes(net, features):
-    """Bytes that autograd saves in a forward pass, without the weights."""
-    weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    """Bytes that autograd saves in a forward pass, with the weights."""
     kept = {}
 
     def pack(tensor):
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes(), tensor
+        kept[storage.data_ptr()] = storage.nbytes(), tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
