@@ -1,29 +1,38 @@
-"""MM-IPC: what each variant and task keeps, on integers; the draws."""
+"""MM-IPC on integers: what a variant keeps, which is drawn, which crop."""
 
 import itertools
+from collections import Counter
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from mixtures import Mixer, draw
 from variants import (
     FILE_COLUMNS,
     TASKS,
     VARIANTS,
-    cancelled,
     default_variants,
     num_outputs,
-    source_names,
 )
 
-from speechbrain.dataio.dataio import write_audio
-
-# Powers of two: every sum tells which components are in it.
-LSB = dict(zip(FILE_COLUMNS[1:], (1, 2, 4, 8, 16, 32, 64)))
-OUTDOOR = ["s1_wav", "s2_wav", "scene_wav", "event_wav"]
-
+SAMPLES = 800
+SECONDS = 0.09998  # 799.84 samples: it is rounded, not cut off
+SIGNALS = dict(
+    zip(
+        FILE_COLUMNS[1:],
+        np.random.default_rng(0).integers(-1000, 1000, (7, SAMPLES)),
+    )
+)
+# What a mixture contains as it is stored.
+STORED = {
+    "indoor": "s1 s2 scene event s1_reverb s2_reverb event_reverb",
+    "outdoor": "s1 s2 scene event",
+    "dry": "s1 s2 scene",
+}
 # What must remain, written out by hand from the published table.
 KEPT = {
-    ("SER", "indoor"): "s1 s2 scene event s1_reverb s2_reverb event_reverb",
+    ("SER", "indoor"): STORED["indoor"],
     ("SR", "indoor"): "s1 s2 scene s1_reverb s2_reverb",
     ("ER", "indoor"): "s1 s2 event s1_reverb s2_reverb event_reverb",
     ("R", "indoor"): "s1 s2 s1_reverb s2_reverb",
@@ -32,29 +41,42 @@ KEPT = {
     ("S", "outdoor"): "s1 s2 scene",
     ("E", "outdoor"): "s1 s2 event",
     ("C", "outdoor"): "s1 s2",
+    # A corpus without reverberation stores its variants: nothing is cancelled.
+    ("S", "dry"): STORED["dry"],
+    ("C", "dry"): STORED["dry"],
 }
-REFERENCES = {"ES": [1], "EB": [1 + 2], "SB": [1, 2]}
+REFERENCES = {"ES": ["s1"], "EB": ["s1 s2"], "SB": ["s1", "s2"]}
+INDOOR = ["SER", "SR", "ER", "R"]
+
+
+def total(names, task="EB"):
+    """The sum of signals, for ES without the second speaker."""
+    kept = [n for n in names.split() if task != "ES" or n[:2] != "s2"]
+    return sum(SIGNALS[f"{name}_wav"] for name in kept)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A mixture of each setting whose samples are sums of powers of two."""
-    folder = tmp_path_factory.mktemp("mmipc")
+    """A mixture of each setting: column -> path, empty where it has none."""
+    folder = tmp_path_factory.mktemp("mixtures")
     made = {}
-    for setting, columns in (("indoor", list(LSB)), ("outdoor", OUTDOOR)):
-        values = {column: LSB[column] for column in columns}
-        values["mix_wav"] = sum(values.values())
-        paths = []
-        for column in FILE_COLUMNS:
+    for setting, names in STORED.items():
+        columns = [f"{name}_wav" for name in names.split()]
+        signals = {"mix_wav": total(names), **{c: SIGNALS[c] for c in columns}}
+        made[setting] = dict.fromkeys(FILE_COLUMNS, "")
+        for column, signal in signals.items():
             path = folder / f"{setting}_{column}.wav"
-            if column in values:
-                signal = torch.full((800,), values[column] / 32768)
-                write_audio(str(path), signal, 8000)
-                paths.append(str(path))
-            else:
-                paths.append("")
-        made[setting] = paths
+            soundfile.write(path, signal.astype(np.int16), 8000)
+            made[setting][column] = str(path)
     return made
+
+
+def mix(mixer, files, setting, variants, mixture_id="id"):
+    """The variant drawn and, as integers, the mixture and its references."""
+    variant, mixture, sources = mixer(
+        mixture_id, setting, variants, SECONDS, *files[setting].values()
+    )
+    return variant, mixture.numpy() * 32768, sources.numpy() * 32768
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -62,95 +84,104 @@ def files(tmp_path_factory):
 def test_mixture_is_the_sum_of_what_the_variant_keeps(
     files, task, variant, setting
 ):
-    kept = [f"{name}_wav" for name in KEPT[variant, setting].split()]
-    if task == "ES":
-        kept = [c for c in kept if not c.startswith("s2")]
-    mixer = Mixer(task, VARIANTS, seed=1, sample_rate=8000)
-    drawn, mixture, sources = mixer(
-        "id", setting, [variant], 0.1, *files[setting]
-    )
+    # A single variant is not drawn, so it need not be one of the mixer's.
+    mixer = Mixer(task, ["ER"], seed=1, sample_rate=8000)
+    drawn, mixture, sources = mix(mixer, files, setting, [variant])
     assert drawn == variant
-    assert mixture.shape == (800,)
-    assert torch.all(mixture * 32768 == sum(LSB[c] for c in kept))
-    assert sources.shape == (800, len(REFERENCES[task]))
-    assert (sources[0] * 32768).tolist() == REFERENCES[task]
+    assert np.array_equal(mixture, total(KEPT[variant, setting], task))
+    references = np.stack([total(names) for names in REFERENCES[task]], -1)
+    assert np.array_equal(sources, references)
 
 
 def test_only_needed_files_are_read(files):
-    """Lazy loading: a path that is not needed may be anything."""
-    paths = dict(zip(FILE_COLUMNS, files["indoor"]))
-    needed = {"mix_wav", "s1_wav", "s2_wav", "s2_reverb_wav", "scene_wav"}
-    lazy = [paths[c] if c in needed else "/nowhere" for c in FILE_COLUMNS]
+    needed = ["mix_wav", "s1_wav", "s2_wav", "s2_reverb_wav", "scene_wav"]
+    lazy = {c: files["indoor"][c] if c in needed else c for c in FILE_COLUMNS}
     mixer = Mixer("ES", VARIANTS, seed=1, sample_rate=8000)
-    mixer("id", "indoor", ["ER"], 0.1, *lazy)
-    with pytest.raises(Exception, match="nowhere"):
-        mixer("id", "indoor", ["SR"], 0.1, *lazy)
+    mix(mixer, {"indoor": lazy}, "indoor", ["ER"])
+    with pytest.raises(ValueError, match="id: event_wav: .* no such file"):
+        mix(mixer, {"indoor": lazy}, "indoor", ["SR"])
 
 
-def test_component_of_another_length_is_named(files, tmp_path):
-    short = tmp_path / "short.wav"
-    write_audio(str(short), torch.zeros(799), 8000)
-    paths = list(files["outdoor"])
-    paths[FILE_COLUMNS.index("event_wav")] = str(short)
-    mixer = Mixer("EB", VARIANTS, seed=1, sample_rate=8000)
-    with pytest.raises(ValueError, match="mixture abc: .*short.wav"):
-        mixer("abc", "outdoor", ["S"], 0.1, *paths)
-
-
-def test_crop_is_the_same_for_all_files_and_moves_with_the_epoch(tmp_path):
-    ramp = torch.arange(800) / 32768
-    paths = []
-    for column in FILE_COLUMNS:
-        path = tmp_path / f"{column}.wav"
-        write_audio(str(path), 2 * ramp if column == "mix_wav" else ramp, 8000)
-        paths.append(str(path))
-    mixer = Mixer("ES", ["SE"], 1, 8000, segment_seconds=0.05)
-    starts = set()
-    for epoch in range(1, 30):
+def draws_of(files, seed):
+    """Variant and first sample of each crop of a mixture in 450 epochs."""
+    # 797.76 samples are rounded to 798, the least that is taken.
+    segment = {"segment_seconds": 0.09972, "min_samples": 798}
+    mixer = Mixer("ES", ["E", "SE", "S"], seed, 8000, **segment)
+    for epoch in range(1, 451):
         mixer.set_epoch(epoch)
-        _, mixture, sources = mixer("id", "outdoor", ["SE"], 0.1, *paths)
-        assert mixture.shape == (400,) and sources.shape == (400, 1)
-        # 2 ramp - s2: what remains is the ramp itself
-        assert torch.equal(mixture, sources[:, 0])
-        starts.add(round(float(sources[0, 0]) * 32768))
-    assert len(starts) > 20
-    assert min(starts) >= 0 and max(starts) <= 400
+        variant, *found = mix(mixer, files, "outdoor", ["SE", "S", "E"])
+        mixture, (source,) = found[0], found[1].T
+        (start,) = [
+            start
+            for start in range(3)
+            if np.array_equal(source, total("s1")[start : start + 798])
+        ]
+        kept = total(KEPT[variant, "outdoor"], "ES")
+        # The crop is the same for all signals.
+        assert np.array_equal(mixture, kept[start : start + 798])
+        yield variant, start
+
+
+def test_variant_and_crop_are_uniform_and_independent(files):
+    draws, others = list(draws_of(files, 1)), list(draws_of(files, 2))
+    counts = Counter(draws)
+    # 450 / 9 = 50 -+ 4 standard deviations of 6.7
+    assert len(counts) == 9
+    assert min(counts.values()) > 23 and max(counts.values()) < 77
+    for drawn, other in zip(zip(*draws), zip(*others)):
+        assert 120 < sum(a == b for a, b in zip(drawn, other)) < 180
+
+
+def test_a_mixture_shorter_than_the_crop_is_whole(files):
+    mixer = Mixer("EB", ["S"], 1, 8000, segment_seconds=4.0)
+    _, mixture, _ = mix(mixer, files, "outdoor", ["S"])
+    assert np.array_equal(mixture, total("s1 s2 scene"))
 
 
 def test_draw_is_stateless_uniform_and_independent():
-    draws = [draw(1, 1, f"id{i}", "variant") for i in range(20000)]
-    assert draws == [draw(1, 1, f"id{i}", "variant") for i in range(20000)]
+    draws = [draw(1, 1, f"id{i}", "variant") for i in range(10000)]
     tenths = torch.histc(torch.tensor(draws), 10, 0, 1)
-    # 20000 / 10 = 2000 +- 5 standard deviations of 42
-    assert tenths.min() > 1785 and tenths.max() < 2215
-    for other in ((2, 1, "variant"), (1, 2, "variant"), (1, 1, "crop")):
-        seed, epoch, purpose = other
-        others = [draw(seed, epoch, f"id{i}", purpose) for i in range(20000)]
-        pair = torch.tensor([draws, others])
-        assert abs(torch.corrcoef(pair)[0, 1]) < 0.04
+    # 10000 / 10 = 1000 +- 5 standard deviations of 30
+    assert tenths.min() > 850 and tenths.max() < 1150
+    for seed, epoch, purpose in (
+        (2, 1, "variant"),
+        (1, 2, "variant"),
+        (1, 1, "crop"),
+    ):
+        others = [draw(seed, epoch, f"id{i}", purpose) for i in range(10000)]
+        correlation = torch.corrcoef(torch.tensor([draws, others]))[0, 1]
+        assert abs(correlation) < 0.05
+    assert draws[:9] == [draw(1, 1, f"id{i}", "variant") for i in range(9)]
 
 
-def test_every_variant_of_a_mixture_is_drawn():
-    mixer = Mixer("ES", default_variants("ES"), seed=7, sample_rate=8000)
-    counts = dict.fromkeys(("SER", "SR", "ER", "R"), 0)
-    for epoch in range(1, 4001):
-        mixer.set_epoch(epoch)
-        counts[mixer._variant("abc", list(counts))] += 1
-    assert all(850 < count < 1150 for count in counts.values())
+def variants_of(mixer, files, epoch):
+    """The variants that 40 indoor mixtures draw in an epoch."""
+    mixer.set_epoch(epoch)
+    ids = [f"id{i}" for i in range(40)]
+    return [mix(mixer, files, "indoor", INDOOR, i)[0] for i in ids]
 
 
-def test_curriculum_holds_a_stage_until_the_next():
+def test_curriculum_holds_a_stage_until_the_next(files):
     stages = [
         {"epoch": 5, "variants": ["SER", "SE"]},
         {"epoch": 2, "variants": ["R", "SR", "S"]},
     ]
-    mixer = Mixer("ES", ["E"], 1, 8000, curriculum=stages)
-    by_epoch = [mixer._allowed(epoch) for epoch in (1, 2, 4, 5, 99)]
-    middle = ["SR", "R", "S"]
-    assert by_epoch == [["E"], middle, middle, ["SER", "SE"], ["SER", "SE"]]
-    mixer.set_epoch(3)
-    drawn = {mixer._variant(f"id{i}", ["SER", "SR", "R"]) for i in range(50)}
-    assert drawn == {"SR", "R"}
+    mixer = Mixer("ES", ["ER"], 1, 8000, curriculum=stages)
+    drawn = [set(variants_of(mixer, files, e)) for e in (1, 2, 4, 5, 99)]
+    assert drawn == [{"ER"}, {"SR", "R"}, {"SR", "R"}, {"SER"}, {"SER"}]
+
+
+def test_draw_does_not_depend_on_the_order_of_the_yaml(files):
+    drawn = [
+        variants_of(Mixer("ES", list(order), 3, 8000), files, 11)
+        for order in itertools.permutations(["SER", "SR", "R"])
+    ]
+    assert all(variants == drawn[0] for variants in drawn)
+
+
+def stage(epoch=2, variants=("R",), **others):
+    """A curriculum of one stage."""
+    return {"curriculum": [dict(epoch=epoch, variants=variants, **others)]}
 
 
 @pytest.mark.parametrize(
@@ -161,17 +192,14 @@ def test_curriculum_holds_a_stage_until_the_next():
         ({"variants": []}, "variants: expected a list out of SER"),
         ({"variants": ["SER", "sr"]}, "'sr' is none of SER.*is SR meant"),
         ({"curriculum": [3]}, r"curriculum\[0\]: expected {epoch, variants}"),
+        (stage(lr=1), r"curriculum\[0\]: expected {epoch, variants}"),
+        (stage("one"), r"\[0\].epoch: expected 1, 2, ..., found 'one'"),
+        (stage(0), r"\[0\].epoch: expected 1, 2, ..., found 0"),
+        (stage(True), r"\[0\].epoch: expected 1, 2, ..., found True"),
+        (stage(variants=["X"]), "curriculum, epoch 2: 'X' is none of"),
         (
-            {"curriculum": [{"epoch": "one", "variants": ["R"]}]},
-            r"curriculum\[0\].epoch: expected 1, 2, ..., found 'one'",
-        ),
-        (
-            {"curriculum": [{"epoch": 2, "variants": ["X"]}]},
-            "curriculum, epoch 2: 'X' is none of",
-        ),
-        (
-            {"segment_seconds": 0.001, "min_samples": 16},
-            r"0.001 s \(8 samples\) is too short .* expected 0.002 s or more",
+            {"segment_seconds": 0.001, "min_samples": 9},
+            r"0.001 s \(8 samples\) is too short .* expected 0.001125 s or",
         ),
     ],
 )
@@ -183,28 +211,12 @@ def test_a_mixer_refuses_what_makes_no_sense(options, message):
 
 @pytest.mark.parametrize("task, is_warned", [("ES", True), ("SB", False)])
 def test_c_is_warned_of_where_it_says_nothing(task, is_warned, caplog):
-    Mixer(task, ["SER", "C"], 1, 8000)
-    assert ("C is the reference up to rounding" in caplog.text) == is_warned
+    Mixer(task, ["SER"], 1, 8000, **stage(variants=["C"]))
+    message = "curriculum, epoch 2: C is the reference up to rounding"
+    assert (message in caplog.text) == is_warned
 
 
-def test_draw_does_not_depend_on_the_order_of_the_yaml():
-    drawn = set()
-    for order in itertools.permutations(["SER", "SR", "R"]):
-        mixer = Mixer("ES", list(order), 3, 8000)
-        mixer.set_epoch(11)
-        drawn.add(
-            tuple(mixer._variant(f"id{i}", list(order)) for i in range(50))
-        )
-    assert len(drawn) == 1
-
-
-def test_tasks():
-    assert [num_outputs(task) for task in TASKS] == [1, 1, 2]
-    assert source_names("ES") == ["s1"]
-    assert (
-        default_variants("SB")[-1] == "C" and len(default_variants("SB")) == 8
-    )
-    assert "C" not in default_variants("EB")
-    assert set(cancelled("C", "ES", "indoor")) == set(LSB) - {"s1_wav"}
-    with pytest.raises(ValueError, match="'XX'"):
-        num_outputs("XX")
+@pytest.mark.parametrize("function", [num_outputs, default_variants])
+def test_an_unknown_task_is_named(function):
+    with pytest.raises(ValueError, match="one of ES, EB, SB, found 'XX'"):
+        function("XX")
