@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.builder, self.open = TreeBuilder(), []
+        self.builder, self.open, self.folder = TreeBuilder(), [], path.parent
         self.text = path.read_text(encoding="utf-8")
         self.feed(self.text)
         self.close()
