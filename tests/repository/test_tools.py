@@ -114,16 +114,10 @@ def test_faults_are_counted_by_promise_and_control(monkeypatch):
         ("c", "skipped", {"first": False}),
         ("d", "passed", {"first": True}),
     ):
-        marks = [("promise", promise) for promise in promises.items()]
-        for phase in ("passed", outcome, "passed"):
-            outcomes.pytest_runtest_logreport(
-                SimpleNamespace(
-                    nodeid=test,
-                    outcome=phase,
-                    duration=20.0,
-                    user_properties=marks,
-                )
-            )
+        report = SimpleNamespace(nodeid=test, duration=20.0)
+        report.user_properties = [("promise", x) for x in promises.items()]
+        for report.outcome in ("passed", outcome, "passed"):
+            outcomes.pytest_runtest_logreport(report)
     lost = SimpleNamespace(nodeid="e", user_properties=[])
     outcomes.pytest_runtest_logreport(lost)
     assert outcomes.lost == ["e"]
