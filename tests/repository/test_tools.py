@@ -71,37 +71,29 @@ def test_figures_of_the_demo_are_published(tmp_path, monkeypatch):
     assert doctest.testmod(publish_demo) == (0, 2)
 
 
-@pytest.mark.parametrize(
-    "is_found, code, size, message",
-    [
-        (False, 0, 40, "sudo apt install chromium"),
-        (True, 1, 40, "The browser took no picture"),
-        (True, 0, 40, None),
-        (True, 0, 900, "more than 500,000"),
-    ],
-)
-def test_screenshot_is_small_or_says_why_there_is_none(
-    tmp_path, monkeypatch, is_found, code, size, message
-):
-    Image.effect_noise((size, size), 90).save(tmp_path / "taken.png")
-    if is_found:
-        text = FAKE_BROWSER.format(tmp_path / "taken.png", code)
-        (tmp_path / "google-chrome").write_text(text)
-        (tmp_path / "google-chrome").chmod(0o755)
-    monkeypatch.setenv(
-        "PATH", f"{tmp_path}:/bin" if is_found else str(tmp_path)
-    )
-    monkeypatch.setattr(screenshot, "BROWSERS", ("google-chrome",))
+def test_screenshot_is_small_or_says_why_there_is_none(tmp_path, monkeypatch):
+    taken, browser = tmp_path / "taken.png", tmp_path / "google-chrome"
     report, picture = tmp_path / "report.html", tmp_path / "report.png"
-    with pytest.raises(SystemExit, match="There is no report at"):
-        screenshot.main(str(report), str(picture))
-    report.touch()
-    if message:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def fails(message):
         with pytest.raises(SystemExit, match=message):
             screenshot.main(str(report), str(picture))
-    else:
-        screenshot.main(str(report), str(picture))
-        assert Image.open(picture).size == (size, size)
+
+    fails("There is no report at")
+    report.touch()
+    fails("sudo apt install chromium")
+    browser.touch(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(screenshot, "BROWSERS", [browser.name])
+    Image.effect_noise((40, 40), 90).save(taken)
+    browser.write_text(FAKE_BROWSER.format(taken, 1))
+    fails("The browser took no picture")
+    browser.write_text(FAKE_BROWSER.format(taken, 0))
+    screenshot.main(str(report), str(picture))
+    assert Image.open(picture).size == (40, 40)
+    Image.effect_noise((900, 900), 90).save(taken)
+    fails("more than 500,000")
 
 
 def test_faults_are_counted_by_promise_and_control(monkeypatch):
