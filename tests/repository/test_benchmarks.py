@@ -1,46 +1,54 @@
-"""The benchmarks: their arithmetic, and one of them in full at a tiny size."""
+"""The benchmarks: what they compute, and by night what they write."""
 
-import csv
-import importlib
+import doctest
+import importlib.util
+import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+from made_runs import make_run
+from metrics import METRICS
 from recipe import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
-common = importlib.import_module("common")
-precision = importlib.import_module("precision")
-threads = importlib.import_module("threads")
+SMALL = {"N": 8, "B": 8, "H": 8, "X": 2, "R": 1}
 
 
-def test_ratios_are_within_a_round():
+def load(name):
+    """A benchmark; two have the name of a module of the recipe."""
+    path = ROOT / f"benchmarks/{name}.py"
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def noise(*shape):
+    """The same noise each time."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_ratios_are_within_a_round_and_docstrings_are_true():
+    common = load("common")
+    assert doctest.testmod(common) == (0, 5)
     rows = [
         {"round": number, "way": way, "s": seconds}
         for number, way, seconds in [
-            (0, "a", 2.0),
-            (0, "b", 1.0),
-            (1, "a", 4.0),
-            (1, "b", 1.0),
-            (1, "c", None),
-            (2, "b", 1.0),  # its round has no base
+            *((0, "a", 2.0), (0, "b", 1.0), (1, "a", 4.0), (1, "b", 1.0)),
+            *((1, "c", None), (2, "b", 4.0)),  # round 2 has no base
         ]
     ]
     common.add_ratios(rows, "s", ["round"], way="a")
     ratios = [row["times s"] for row in rows]
     assert ratios == [1.0, 0.5, 1.0, 0.25, None, None]
-
-
-def test_tables_give_median_and_range_of_a_case():
-    rows = [{"n": n, "way": "a", "s": s} for n, s in enumerate((3.0, 1.0, 8.0))]
-    rows.append({"n": 0, "way": "b", "s": None})
-    text = common.spread_table(rows, ["way"], s=1)
-    assert text.splitlines() == [
-        "| way | s |",
-        "| --- | --- |",
-        "| a | 3.0 (1.0 to 8.0) |",
-        "| b |  |",
-    ]
+    table = common.spread_table(rows, ["way"], s=1).splitlines()[2:]
+    spreads = ["| a | 3.0 (2.0 to 4.0) |", "| b | 1.0 (1.0 to 4.0) |"]
+    assert table == [*spreads, "| c |  |"]
 
 
 @pytest.mark.parametrize(
@@ -58,34 +66,116 @@ def test_precision_is_judged_by_the_whole_interval(changes, expected):
         row = {"seed": seed, "si_sdri": 5.0, "times speed": 1.0}
         rows.append({**row, "precision": "fp32"})
         rows.append({**row, "precision": "bf16", "si_sdri": 5.0 + change})
-    (found,) = precision.differences(rows)
+    (found,) = load("precision").differences(rows)
     assert found["precision"] == "bf16"
     assert found["within 0.05 dB"] == expected
 
 
 def test_busy_processes_end_with_their_block():
-    with pytest.raises(KeyError), threads.busy_processes(1) as loops:
+    with pytest.raises(KeyError), load("threads").busy_processes(1) as loops:
         assert loops[0].poll() is None
         raise KeyError
     assert loops[0].poll() is not None
 
 
-def test_the_networks_are_compared(tmp_path):
-    output = tmp_path / "network"
-    sizes = '{"N": 8, "B": 8, "H": 8, "X": 2, "R": 1}'
-    options = (
-        "--batches 1 --tasks SB --precisions fp32 --rounds 1 --seconds 0.2"
+@pytest.mark.parametrize("workers, epochs", [(-1, 1), (0, 2)])
+def test_pipeline_reads_each_mixture_once_an_epoch(workers, epochs):
+    class Mixtures(list):
+        def __getitem__(self, number):
+            read.append(number)
+            return {"id": str(number)}
+
+    read, order = [], [3, 1, 0, 2, 4]
+    assert load("pipeline").epoch_seconds(Mixtures(order), order, workers) > 0
+    assert read == epochs * order
+
+
+def test_streams_are_the_pass_over_the_whole_signal():
+    streaming = load("streaming")
+    causal = {"norm_type": "cLN", "causal": True, **SMALL}
+    separator = streaming.load_hparams(**causal)["separator"].eval()
+    parts = [streaming.separate(separator, noise(2000), x) for x in (0, 300)]
+    (whole, _), (stream, seconds) = parts
+    assert len(seconds) == 7 and torch.allclose(whole, stream, atol=1e-6)
+
+
+def test_loop_with_torchmetrics_has_the_scores_of_the_recipe():
+    scoring, signals = load("scoring"), noise(1, 8000, 4)
+    sources, estimates = signals[..., :2], signals[..., :2] + signals[..., 2:]
+    batch = SimpleNamespace(
+        sources_sig=SimpleNamespace(data=sources),
+        mix_sig=SimpleNamespace(data=sources.sum(-1)),
     )
-    command = [sys.executable, ROOT / "benchmarks/network.py", output]
-    command += [*options.split(), "--sizes", sizes, "--run_seconds", "0.01"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    with open(output / "network.csv", newline="") as file:
-        stock, fast = csv.DictReader(file)
-    assert (stock["network"], fast["network"]) == ("SpeechBrain", "fast")
-    assert float(stock["times step_ms"]) == 1.0
-    for row in (stock, fast):
-        for name in ("step_ms", "forward_ms", "peak_gib"):
-            assert float(row[name]) > 0
+    expected = [
+        [METRICS[name](*pair, 8000) for name in scoring.METRICS]
+        for source in (0, 1)
+        for signal in (estimates[..., source], batch.mix_sig.data)
+        for pair in [(signal[0].numpy(), sources[0, :, source].numpy())]
+    ]
+    found = scoring.run_loop([(batch, estimates)])
+    assert found == pytest.approx(np.array(expected), abs=1e-3)
+
+
+def test_networks_are_the_same_function_and_steps_change_them():
+    network, sources = load("network"), noise(2, 800, 2)
+    stock, fast = (
+        network.make_separator(name, "SB", SMALL) for name in network.NETWORKS
+    )
+    assert type(stock.masknet) is not type(fast.masknet)
+    fast.load_state_dict(stock.state_dict())
+    expected = stock(sources.sum(-1))
+    step, forward = network.make_calls(fast, sources.sum(-1), sources, "fp32")
+    for call, is_same in ((forward, True), (step, False)):
+        call()
+        found = fast(sources.sum(-1))
+        assert torch.allclose(found, expected, atol=1e-5) == is_same
+
+
+def test_recordings_lose_where_the_order_of_sources_changes():
+    """The first of three pieces is the other way round."""
+    recordings, references = load("long_recordings"), noise(3, 800, 2)
+    noisy = references + 0.01 * references.flip(-1)
+    estimates = torch.cat([noisy[:1].flip(-1), noisy[1:]]).reshape(-1, 2)
+    found = recordings.measure_quality(
+        lambda signal: estimates[: len(signal)].numpy(),
+        references.sum(-1),
+        references,
+    )
+    assert found["recording_oracle_db"] == pytest.approx(40, abs=2)
+    assert found["recording_db"] == pytest.approx((80 - 40) / 3, abs=2)
+    table = pd.DataFrame({"speaker": list("dbcaae"), "role": "speech"})
+    table["subset"] = ["test"] * 5 + ["train"]
+    pairs = recordings.speaker_pairs(table, 3)
+    assert pairs == [("a", "c"), ("b", "d"), ("a", "b")]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        (
+            "network",
+            "OUT --batches 1 --tasks SB --precisions fp32 --rounds 1 "
+            "--seconds 0.3 --run_seconds 0.01 --sizes SMALL",
+        ),
+        ("scoring", "IN OUT --mixtures 1 --rounds 1"),
+        (
+            "long_recordings",
+            "IN/run IN/corpus IN OUT --recordings 1 --pieces 8 --rounds 1 "
+            "--hours 0.01",
+        ),
+    ],
+)
+def test_commands_measure_and_write(tmp_path, name, words):
+    if name == "long_recordings":
+        make_run(tmp_path / "run", "SB")
+        load("common").make_corpus(tmp_path / "corpus")
+    output = tmp_path / name
+    words = words.replace("OUT", str(output)).replace("IN", str(tmp_path))
+    words = [json.dumps(SMALL) if w == "SMALL" else w for w in words.split()]
+    command = [sys.executable, ROOT / f"benchmarks/{name}.py", *words]
+    subprocess.run(command, check=True, timeout=600)
+    numbers = pd.read_csv(output / f"{name}.csv").select_dtypes("number")
+    assert numbers.size and numbers.notna().all(None)
     text = (output / "README.md").read_text(encoding="utf-8")
-    assert "benchmarks/network.py" in text and "at commit" in text
+    assert f"benchmarks/{name}.py" in text and "at commit" in text

@@ -1,108 +1,116 @@
-"""The content of a report: three variants, two sources, thirty mixtures."""
+"""A tested run to report on, and its page as a tree of elements."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from xml.etree.ElementTree import TreeBuilder
 
 import numpy as np
 import pandas as pd
-from reporting.media import sound_and_picture
-from reporting.page import write_page
+import soundfile
+import yaml
+from prepare_polsess import prepare_polsess
+from recipe import ROOT, SAMPLES
+from reporting.report import main
 
-RATE = 8000  # Hz
-GROUPS = [("SER", "indoor"), ("R", "indoor"), ("SE", "outdoor")]
-SCORES = ("si_sdr", "si_sdr_mix", "si_sdri", "pesq", "pesq_mix")
-
-
-def score_rows():
-    """Rows of test_scores.csv; one PESQ failed."""
-    generator = np.random.default_rng(0)
-    rows = []
-    for number in range(30):
-        variant, setting = GROUPS[number % 3]
-        for source in ("s1", "s2"):
-            mixture, gain = generator.normal(0, 3), generator.normal(9, 3)
-            rows.append(
-                [f"mixture{number}", variant, setting, source]
-                + [mixture + gain, mixture, gain, 1.5 + gain / 20, 1.2]
-            )
-    names = ["ID", "variant", "setting", "source", *SCORES]
-    scores = pd.DataFrame(rows, columns=names)
-    scores.loc[0, "pesq"] = np.nan
-    return scores
+MODEL = ROOT / "tests/samples/PolSESS_model"
+VOID = {"meta", "link", "img", "br"}
+VARIANTS = ["SER", "S", "C"]
 
 
-def summary_row(labels, rows):
-    """One row of the summary; the interval is not what the recipe computes."""
-    row = {**labels, "n": len(rows), "mixtures": rows["ID"].nunique()}
-    for name in SCORES:
-        row[f"{name}_failures"] = int(rows[name].isna().sum())
-        row[f"{name}_mean"] = mean = rows[name].mean()
-        row[f"{name}_median"] = rows[name].dropna().median()
-        row[f"{name}_std"] = rows[name].std()
-        row[f"{name}_ci_low"], row[f"{name}_ci_high"] = mean - 0.5, mean + 0.6
-    return row
+def make_tested_run(folder):
+    """A run for SB that tested the sample model on the sample corpus.
+
+    Its scores are invented. Of the mixtures one PESQ failed, of the estimates one
+    PESQ and one SI-SDR; no mixture had the variants E and R.
+    """
+    prepare_polsess(str(SAMPLES), str(folder / "save"), splits=["test"])
+    tables = [
+        pd.read_csv(folder / f"save/test_{variant}.csv").assign(variant=variant)
+        for variant in VARIANTS
+    ]
+    labels = pd.concat(tables)[["ID", "variant", "setting"]]
+    scores = labels.merge(pd.Series(["s1", "s2"], name="source"), "cross")
+    generator = np.random.default_rng(1)
+    means, spreads = [9, -1, 2, 1.5, 0.8, 0.6], [1, 1, 0.2, 0.2, 0.05, 0.05]
+    drawn = generator.normal(means, spreads, (len(scores), 6))
+    names = ["si_sdr", "si_sdr_mix", "pesq", "pesq_mix", "stoi", "stoi_mix"]
+    scores[names] = drawn
+    # Their order is another one by text, by number, and in the table.
+    scores["si_sdr"] += scores["variant"].map({"SER": 0, "S": 3, "C": -7})
+    scores.insert(6, "si_sdri", scores["si_sdr"] - scores["si_sdr_mix"])
+    scores.loc[0, "pesq"] = scores.loc[6, "pesq_mix"] = np.nan
+    scores.loc[5, ["si_sdr", "si_sdri"]] = np.nan
+    scores.to_csv(folder / "test_scores.csv", index=False)
+    empty = pd.DataFrame({"variant": [*VARIANTS, "E", "R", "macro mean"]})
+    empty.to_csv(folder / "test_summary.csv", index=False)
+    settings = {"init_from": str(MODEL), "data_folder": str(SAMPLES)}
+    settings.update(seed=1234, number_of_epochs=10)
+    text = f"{yaml.safe_dump(settings)}object: !new:os.remove [x]\n"
+    (folder / "hyperparams.yaml").write_text(text)
 
 
-def summary_of(scores):
-    """A row for each variant, for C, which no mixture has, and the means."""
-    table = []
-    for variant, setting in [*GROUPS, ("C", "")]:
-        part = scores[scores["variant"] == variant]
-        labels = {"variant": variant, "setting": setting}
-        table.append(summary_row(labels, part))
-    for name in ("macro mean", "micro mean"):
-        table.append(summary_row({"variant": name, "setting": ""}, scores))
-    return pd.DataFrame(table)
+def make_page(folder):
+    """Such a run with its report."""
+    make_tested_run(folder)
+    assert main(["page", str(folder)]) == 0
 
 
-def strata_of(scores):
-    """Dogs, often; cats, seldom."""
-    parts = {"dog": scores[:55], "cat": scores[55:]}
-    return pd.DataFrame(
-        summary_row(
-            {"stratum": "event_class", "value": value, "few": len(part) < 10},
-            part,
-        )
-        for value, part in parts.items()
-    )
+class Page(HTMLParser):
+    """A page as a tree, ``root``; each of its elements has its end."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.builder, self.open, self.folder = TreeBuilder(), [], path.parent
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+        self.close()
+        assert self.open == []
+        self.root = self.builder.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.builder.start(tag, {name: value or "" for name, value in attrs})
+        self.open.append(tag)
+        if tag in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, (tag, self.getpos())
+        self.builder.end(tag)
+
+    def handle_data(self, data):
+        if self.open:
+            self.builder.data(data)
+
+    def all(self, path):
+        """The elements of a path below any other one."""
+        return self.root.findall(f".//{path}")
+
+    def facts(self):
+        """Name -> text."""
+        return dict(zip(map(words, self.all("dt")), map(words, self.all("dd"))))
+
+    def sounds(self):
+        """The name and the signal of each player."""
+        return [
+            (player.get("aria-label").split(":")[0], decoded(player.get("src")))
+            for player in self.all("audio")
+        ]
 
 
-def example(variant, setting, rule, seconds=1.5, gain=1):
-    """An example of one speaker, as make_examples returns it."""
-    time = np.arange(round(seconds * RATE)) / RATE
-    tone = 0.5 * np.sin(2 * np.pi * 440 * time)
-    noise = gain * np.random.default_rng(0).uniform(-0.5, 0.5, len(time))
-    signals = {"mixture": noise, "estimate s1": tone, "reference s1": tone}
-    return {
-        "mixture_id": f"{variant}-{setting}-{rule}",
-        "variant": variant,
-        "setting": setting,
-        "rule": rule,
-        "scores": {"si_sdri s1": -7.25, "pesq s1": np.nan},
-        **sound_and_picture(signals, RATE),
-    }
+def words(element):
+    """The text of an element, its parts with spaces between them."""
+    return " ".join(" ".join(element.itertext()).split())
 
 
-EXAMPLES = [
-    example(*group, rule, seconds=1.5 + index / 10)
-    for index, group in enumerate(GROUPS)
-    for rule in ("median", "worst")
-]
+def content_of(uri):
+    """The bytes of a data URI."""
+    return base64.b64decode(re.fullmatch(r"data:\S+;base64,(.+)", uri)[1])
 
 
-CURVE = pd.DataFrame({"epoch": [1, 2, 3], "si_sdri": [1.0, 3.0, 2.0]})
-CURVE = CURVE.assign(ci_low=0.5, ci_high=3.5, train_loss=[-1.0, -3.0, -4.0])
-
-
-def write(path, **changes):
-    """Writes a page, with changes of its content."""
-    scores = score_rows()
-    content = {
-        "facts": {"System": "tiny.yaml", "Task": "SB, separate both"},
-        "yaml": "lr: 0.001 # < 1\n",
-        "summary": summary_of(scores),
-        "scores": scores,
-        "strata": strata_of(scores),
-        "curve": CURVE,
-        "examples": EXAMPLES,
-        "no_examples": "",
-        "notes": ["1 of 60 rows has no PESQ."],
-    }
-    write_page(path, **{**content, **changes})
+def decoded(uri):
+    """The signal of a data URI, of 8 kHz."""
+    signal, rate = soundfile.read(io.BytesIO(content_of(uri)))
+    assert rate == 8000
+    return signal
