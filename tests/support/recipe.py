@@ -1,5 +1,6 @@
 """Where the recipe's files are, and how the tests load its YAMLs."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -21,3 +22,11 @@ def hparams_of(name="convtasnet.yaml", **overrides):
         }
         with open(HPARAMS / name, encoding="utf-8") as file:
             return load_hyperpyyaml(file, overrides)
+
+
+def commands_of(path):
+    """Shell commands of a README, continued lines joined, comments left out."""
+    text = path.read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.S)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.split(" #")[0] for line in lines if not line.startswith("#")]
