@@ -97,7 +97,8 @@ BAD = {
     "silent.wav": "silent, nothing to separate",
     "short.wav": "too short, the model takes at least 0.006 s",
     "nan.wav": "expected finite samples, found NaN or inf between 10.0 and 20.0",
-    "cut.flac": "cut.flac: ",
+    "torn.flac": "damaged after 0.0 s",
+    "cut.mp3": "expected 80000 samples, found ",
     "gone.wav": "No such file or directory",
 }
 
@@ -110,12 +111,13 @@ def test_bad_recordings_are_named_and_the_others_go_on(separate, capsys):
     samples = noise(240_000)
     samples[100_000] = np.nan
     put(samples, "nan.wav", subtype="FLOAT")
-    put(noise(80_000), "cut.flac")
-    os.truncate("cut.flac", os.path.getsize("cut.flac") // 2)
+    for name in ("torn.flac", "cut.mp3"):
+        put(noise(80_000), name)
+        os.truncate(name, os.path.getsize(name) // 2)
     put(noise(48), "good.wav")
     assert separate(*BAD, "good.wav") == 1
     printed = capsys.readouterr()
-    assert "1 of 8 recordings separated" in printed.out
+    assert "1 of 9 recordings separated" in printed.out
     lines = [x for x in printed.err.splitlines() if x.startswith("failed: ")]
     assert len(lines) == len(BAD)
     for name, message in BAD.items():
