@@ -14,7 +14,7 @@ import yaml
 from exporting.onnx_file import check_onnx
 from inference.separation import Separation
 from inference.trained import load_trained
-from made_runs import CAUSAL, make_run, make_tested_run
+from made_runs import CAUSAL, make_run, make_tested_run, noise
 from safetensors import safe_open
 
 from speechbrain.inference.separation import SepformerSeparation
@@ -54,11 +54,11 @@ def card_of(folder):
     return yaml.safe_load(head), text
 
 
-def noise(length):
+def mixtures(length):
     """A batch of two mixtures, with digital silence."""
-    mixtures = 0.1 * np.random.default_rng(0).standard_normal((2, length))
-    mixtures[:, length // 3 : length // 2] = 0
-    return torch.from_numpy(mixtures).float()
+    samples = noise(length, 2)
+    samples[length // 3 : length // 2] = 0
+    return torch.from_numpy(samples.T).float()
 
 
 def check_speechbrain(net, folder, tmp_path):
@@ -67,7 +67,7 @@ def check_speechbrain(net, folder, tmp_path):
         source=str(folder), savedir=str(tmp_path / "saved")
     )
     assert model.hparams.sample_rate == 8000
-    for mixture in map(noise, (800, 8003)):
+    for mixture in map(mixtures, (800, 8003)):
         with torch.no_grad():
             found, expected = model.separate_batch(mixture), net(mixture)
         assert torch.allclose(found, expected, atol=1e-5, rtol=1e-5)
@@ -85,7 +85,7 @@ def test_speechbrain_safetensors_and_the_recipe_load_it(exported, tmp_path):
             assert torch.equal(weights.get_tensor(name), value)
     # Who may read one file may read all.
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
-    mixture = noise(9000)[0]
+    mixture = mixtures(9000)[0]
     expected = Separation.from_run(run)(mixture)
     assert np.array_equal(Separation.from_run(folder)(mixture), expected)
 
@@ -200,7 +200,7 @@ def test_onnx_runtime_gives_the_same(tmp_path, sizes):
     assert [call.args[0] for call in checks.mock_calls] == [str(partial)]
     assert "`model.onnx`" in card_of(tmp_path / "model")[1]
     path = tmp_path / "model/model.onnx"
-    for mixture in map(noise, (800, 20_005)):
+    for mixture in map(mixtures, (800, 20_005)):
         found = session(path).run(None, {"mixture": mixture.numpy()})[0]
         with torch.no_grad():
             expected = net(mixture).numpy()

@@ -3,6 +3,7 @@
 import os
 import resource
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,22 +11,9 @@ import separate_file
 import soundfile
 import torch
 from inference.audio_files import scale, source_files, write
-from inference.separate import separate_all
 from inference.separation import Separation
+from made_runs import noise, put
 from torchaudio.functional import resample
-
-
-def noise(length, channels=1):
-    """Soft noise, [time, channel]."""
-    generator = np.random.default_rng(length)
-    return 0.05 * generator.standard_normal((length, channels))
-
-
-def put(samples, *names, rate=8000, subtype=None):
-    """Writes recordings."""
-    for name in names:
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(name, samples, rate, subtype=subtype)
 
 
 def found(folder):
@@ -126,24 +114,6 @@ def test_bad_recordings_are_named_and_the_others_go_on(separate, capsys):
     assert found("out") == ["good_s1.wav", "good_s2.wav"]
 
 
-def test_the_others_go_on_where_memory_runs_out(tmp_path):
-    inputs = [tmp_path / "a.wav", tmp_path / "b.wav"]
-    put(noise(100), *inputs)
-    errors = [RuntimeError("out of memory")]
-
-    def run(blocks):
-        """Fails for the first recording alone."""
-        while errors:
-            raise errors.pop()
-        return (block.unsqueeze(-1) for block in blocks)
-
-    separation = Separation(torch.nn.Identity(), 8000, ["s1"])
-    plan = {path: [tmp_path / "out" / path.name] for path in inputs}
-    failures = separate_all(separation, run, plan, overwrite=False)
-    assert failures == [f"{inputs[0]}: out of memory"]
-    assert found(tmp_path / "out") == ["b.wav"]
-
-
 def test_files_are_overwritten_only_when_told(separate, capsys):
     put(noise(8000), "in.wav")
     assert separate("in.wav") == 0
@@ -172,14 +142,20 @@ def test_what_cannot_begin_has_exit_code_2(separate, capsys):
     for option in ("batch_size=0", "window_seconds=inf", "block_ms=nan"):
         with pytest.raises(SystemExit, match="2"):
             separate("x.wav", f"--{option}")
-        message = f"{option.replace('=', ': expected more than 0, found ')}"
+        message = option.replace("=", ": expected more than 0, found ")
         assert message in capsys.readouterr().err
     assert not Path("out").exists()
 
 
-def test_a_full_disk_leaves_nothing_half_written(separate, capsys):
+def test_full_disks_and_memories_leave_nothing_half_written(separate, capsys):
     put(noise(160_000), "in.wav")
     put(noise(8000), "small.wav")
+    full = RuntimeError("out of memory")
+    with mock.patch("separator.Separator.forward", side_effect=full):
+        assert separate("in.wav", "small.wav") == 1
+    error = capsys.readouterr().err
+    assert "in.wav: out of mem" in error and "small.wav: out of mem" in error
+    assert found("out") == []
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))
     try:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from inference.separation import LevelMatcher, Separation
+from made_runs import noise
 
 
 @pytest.fixture
@@ -14,10 +15,9 @@ def separation(run_of_sb):
     return Separation.from_run(run_of_sb[0])
 
 
-def signal(length, seed=0):
-    """Noise at a level far from full scale."""
-    generator = torch.Generator().manual_seed(seed)
-    return 0.01 * torch.randn(length, generator=generator)
+def signal(length):
+    """A mixture."""
+    return torch.from_numpy(noise(length)[:, 0]).float()
 
 
 def test_arrays_become_arrays_at_the_level_of_the_mixture(
@@ -38,30 +38,13 @@ def test_arrays_become_arrays_at_the_level_of_the_mixture(
 
 
 def test_mixtures_of_lists_and_threads_do_not_meet(separation):
-    mixtures = [signal(n, n) for n in (3000, 8000, 257)]
+    mixtures = [signal(n) for n in (3000, 8000, 257)]
     expected = [separation(mixture) for mixture in mixtures]
     assert all(map(np.array_equal, separation(mixtures), expected))
     with ThreadPool(4) as pool:
         found = pool.map(separation, mixtures * 4)
     for one, other in zip(found, expected * 4):
         assert np.allclose(one, other, atol=1e-7)
-
-
-def test_a_long_mixture_is_separated_in_windows():
-    class Network(torch.nn.Module):
-        """Notes the shapes of batches."""
-
-        shapes = []
-
-        def forward(self, mixtures):
-            self.shapes.append(list(mixtures.shape))
-            return mixtures.unsqueeze(-1)
-
-    settings = {"window_seconds": 2, "overlap_seconds": 0.4, "batch_size": 3}
-    separation = Separation(Network(), 8000, ["s1"], **settings)
-    mixture = signal(40_000)  # windows from 0, 1.6 and 3 s on
-    assert np.allclose(separation(mixture)[:, 0], mixture, atol=1e-7)
-    assert Network.shapes == [[3, 16_000]]
 
 
 @pytest.mark.parametrize(
@@ -80,30 +63,30 @@ def test_what_is_no_mixture_is_refused(separation, mixture, message):
     assert not separation(torch.zeros(48)).any()
 
 
-def test_precision_is_that_of_the_device(run_of_sb, separation):
+def test_windows_and_precision_are_those_of_the_options(run_of_sb, separation):
+    run = run_of_sb[0]
     with pytest.raises(ValueError, match="expected fp32, bf16 on cpu"):
-        Separation.from_run(run_of_sb[0], precision="fp16")
-    half = Separation.from_run(run_of_sb[0], precision="bf16")
+        Separation.from_run(run, precision="fp16")
+    half = Separation.from_run(run, precision="bf16")
     difference = half(signal(4000)) - separation(signal(4000))
     assert 0 < np.abs(difference).max() < 2e-3
+    options = dict(window_seconds=2, overlap_seconds=0.4, batch_size=3)
+    windows = Separation.from_run(run, **options).windows
+    found = windows.window, windows.overlap, windows.batch_size
+    assert found == (16_000, 3200, 3)
 
 
 def test_no_sample_exceeds_full_scale():
     mixture = torch.tensor([1.0, 0.0, 0.0, 0.0])
     estimates = torch.tensor([[1.0, 2], [0.5, 0], [-4, 0], [0, 1]]) / 100
 
-    def level_of(mixture):
-        """Listens to a mixture whose estimates are late, in other parts."""
+    gains = torch.tensor([100 / (1 + 0.25 + 16), 200 / (4 + 1)])
+    # Ten times as loud, the second source would reach 8: both become softer.
+    for factor, expected in ((1, gains), (10, gains * 10 / 8), (0, gains * 0)):
         level = LevelMatcher()
-        assert len(list(level.listen(mixture.split(2)))) == 2
+        # The estimates come late, in other parts.
+        assert len(list(level.listen((factor * mixture).split(2)))) == 2
         level.add(estimates[:3])
         level.add(estimates[3:])
-        return level
-
-    gains = torch.tensor([100 / (1 + 0.25 + 16), 200 / (4 + 1)])
-    level = level_of(mixture)
-    assert not level.is_silent
-    assert torch.allclose(level.factors(), gains)
-    # The second source would reach 8: both become softer.
-    assert torch.allclose(level_of(10 * mixture).factors(), gains * 10 / 8)
-    assert level_of(0 * mixture).is_silent
+        assert torch.allclose(level.factors(), expected)
+        assert level.is_silent == (factor == 0)

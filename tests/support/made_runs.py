@@ -1,5 +1,9 @@
 """Output folders of trainings that took no time: random weights, saved as usual."""
 
+from pathlib import Path
+
+import numpy as np
+import soundfile
 import yaml
 from fast.convtasnet import MaskNet
 from hyperpyyaml import resolve_references
@@ -52,3 +56,16 @@ def make_tested_run(folder):
     (folder / "test_scores.csv").write_text(SCORES, encoding="utf-8")
     write_summary(folder, ["SER", "SE"], "SB")
     return net
+
+
+def noise(length, channels=1):
+    """Soft noise, [time, channel]."""
+    generator = np.random.default_rng(length)
+    return 0.05 * generator.standard_normal((length, channels))
+
+
+def put(samples, *names, rate=8000, subtype=None):
+    """Writes recordings."""
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(name, samples, rate, subtype=subtype)
