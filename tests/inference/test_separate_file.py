@@ -117,6 +117,7 @@ def test_bad_recordings_are_named_and_the_others_go_on(separate, capsys):
 def test_files_are_overwritten_only_when_told(separate, capsys):
     put(noise(8000), "in.wav")
     assert separate("in.wav") == 0
+    Path("out/in_s1.wav").unlink()
     Path("out/in_s2.wav").write_text("mine")
     assert separate("in.wav") == 1
     assert "in_s2.wav exists; --overwrite" in capsys.readouterr().err

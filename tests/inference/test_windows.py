@@ -8,19 +8,26 @@ from inference.separation import LevelMatcher
 from inference.windows import Windows
 
 
-def both_signs(mixtures):
-    """A network of two sources."""
-    return torch.stack([mixtures, -mixtures], -1)
-
-
 @pytest.mark.parametrize("length", [1, 99, 100, 101, 180, 181, 1061])
-def test_windows_cover_each_sample_once(length):
-    mixture = torch.arange(1.0, length + 1)
+def test_windows_cover_each_sample_once_in_the_order_of_the_first(length):
+    """A network that returns three sources in another order in each window."""
+    generator = torch.Generator().manual_seed(3)
+    sources = torch.randn(length, 3, generator=generator)
+
+    def estimate(mixtures):
+        """Looks the sources up: a sample of the mixture is its own number."""
+        new = [torch.randperm(3, generator=generator) for _ in mixtures]
+        orders.extend(new)
+        found = sources[mixtures.long()]
+        return torch.stack([f[:, order] for f, order in zip(found, new)])
+
+    mixture = torch.arange(float(length))
     for block in (1, 64, 5000):
         for batch_size in (1, 3):
-            windows = Windows(both_signs, 100, 20, batch_size)
+            orders = []
+            windows = Windows(estimate, 100, 20, batch_size)
             found = torch.cat(list(windows.run(mixture.split(block))))
-            assert torch.allclose(found[:, 0], mixture), (block, batch_size)
+            assert torch.allclose(found, sources[:, orders[0]])
 
 
 def test_windows_are_cross_faded_where_they_overlap():
@@ -44,25 +51,6 @@ def test_windows_are_cross_faded_where_they_overlap():
     assert torch.allclose(found.squeeze(-1), torch.cat(level))
 
 
-def test_sources_keep_the_order_of_the_first_window():
-    """A network that returns three sources in another order in each window."""
-    generator = torch.Generator().manual_seed(3)
-    sources = torch.randn(2000, 3, generator=generator)
-    orders = []
-
-    def estimate(mixtures):
-        """Looks the sources up: a sample of the mixture is its own number."""
-        new = [torch.randperm(3, generator=generator) for _ in mixtures]
-        orders.extend(new)
-        found = sources[mixtures.long()]
-        return torch.stack([f[:, order] for f, order in zip(found, new)])
-
-    windows = Windows(estimate, 300, 60, batch_size=3)
-    found = torch.cat(list(windows.run(torch.arange(2000.0).split(128))))
-    assert len({tuple(order.tolist()) for order in orders}) > 2
-    assert torch.allclose(found, sources[:, orders[0]])
-
-
 def test_memory_does_not_grow_with_the_length():
     held = []
 
@@ -70,13 +58,13 @@ def test_memory_does_not_grow_with_the_length():
         """Blocks of a mixture; notes what all tensors hold."""
         for number in range(400):
             if number in (40, 399):
-                tensors = (
-                    x for x in gc.get_objects() if type(x) is torch.Tensor
-                )
-                held.append(sum(x.untyped_storage().nbytes() for x in tensors))
+                gc.collect()
+                found = [x for x in gc.get_objects() if type(x) is torch.Tensor]
+                held.append(sum(x.untyped_storage().nbytes() for x in found))
             yield torch.ones(50)
 
     level = LevelMatcher()
-    for part in Windows(both_signs, 100, 20).run(level.listen(blocks())):
+    windows = Windows(lambda mixtures: mixtures.unsqueeze(-1), 100, 20)
+    for part in windows.run(level.listen(blocks())):
         level.add(part)
-    assert abs(held[1] - held[0]) < 4 * 1000  # bytes; the mixture has 80,000
+    assert held[1] < held[0] + 20_000  # bytes; the mixture has 80,000
