@@ -1,108 +1,82 @@
 """The README's commands for a trained model, from another folder."""
 
 import os
-import shutil
+import shlex
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
+import separate_file
 import soundfile
-import torch
-from made_runs import CAUSAL, make_run
-from recipe import SEPARATION
-from summary import write_summary
-from test_repository import commands_of
+from made_runs import CAUSAL, make_run, make_tested_run, noise, put
+from recipe import SEPARATION, commands_of
+from run_folders import contents
+from streaming.streaming import StreamingSeparator
 
-from speechbrain.inference.separation import SepformerSeparation
-
-SCORES = """ID,variant,setting,source,si_sdr,si_sdr_mix,si_sdri
-a,SER,indoor,s1,5.0,1.0,4.0
-a,SER,indoor,s2,3.0,1.0,2.0
-"""
+OFFLINE = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
 
 
-def call(command, folder):
-    """Runs a command without a network; returns what it printed."""
-    offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **offline, "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+def call(command):
+    """Runs a command of the recipe as documented, without a network."""
+    python, script, *words = shlex.split(command)
+    assert python == "python"
+    subprocess.run(
+        [sys.executable, SEPARATION / script, *words],
+        env={**os.environ, **OFFLINE, "HF_HUB_OFFLINE": "1"},
+        check=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stdout[-3000:]
-    return done.stdout
 
 
-def test_commands_of_the_readme(tmp_path):
+def test_commands_of_the_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run = tmp_path / "results/convtasnet_SB/1234"
-    make_run(run, task="SB")
-    (run / "test_scores.csv").write_text(SCORES, encoding="utf-8")
-    write_summary(run, ["SER"], "SB")
-    noise = 0.1 * np.random.default_rng(0).standard_normal((30_000, 2))
-    for name in ("meeting.wav", "recordings/a.wav", "calls/b.flac"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        soundfile.write(tmp_path / name, noise, 16000)
-    before = sorted(run.rglob("*"))
-    commands = [
+    make_tested_run(run)
+    names = "meeting.wav", "recordings/a.wav", "calls/b.flac"
+    put(noise(30_000, 2), *names, rate=16000)
+    before = contents(run)
+    one, several, exporting = [
         command
         for command in commands_of(SEPARATION / "README.md")
         if "separate_file.py" in command or "export.py" in command
     ]
-    assert len(commands) == 3
-    for command in commands:
-        words = command.replace('"', "").split()
-        assert words[0] == "python"
-        call([sys.executable, SEPARATION / words[1], *words[2:]], tmp_path)
-    assert sorted(run.rglob("*")) == before
-    names = sorted(p.name for p in (tmp_path / "separated").iterdir())
-    stems = "a", "b", "meeting"
-    assert names == [f"{stem}_s{n}.wav" for stem in stems for n in (1, 2)]
+    call(one)
+    assert separate_file.main(shlex.split(several)[2:]) == 0
+    call(exporting)
+    assert contents(run) == before
+    names = [
+        f"{stem}_s{n}.wav" for stem in ("a", "b", "meeting") for n in (1, 2)
+    ]
+    assert sorted(os.listdir("separated")) == names
 
     # An export needs nothing of the run any more.
-    shutil.move(run, tmp_path / "gone")
+    run.rename(tmp_path / "gone")
     words = ["my_model", "meeting.wav", "--output_folder=again"]
-    call([sys.executable, SEPARATION / "separate_file.py", *words], tmp_path)
-    model = SepformerSeparation.from_hparams(
-        source=str(tmp_path / "my_model"), savedir=str(tmp_path / "saved")
-    )
-    mixture, _ = soundfile.read(tmp_path / "again/meeting_s1.wav")
-    assert len(mixture) == 15_000
-    estimates = model.separate_batch(torch.zeros(1, 800))
-    assert estimates.shape == (1, 800, 2)
+    assert separate_file.main(words) == 0
+    found = soundfile.read("again/meeting_s1.wav")[0]
+    assert len(found) == 15_000
+    of_run = soundfile.read("separated/meeting_s1.wav")[0]
+    assert np.allclose(found, of_run, atol=1e-6)
 
 
-def test_a_causal_model_streams_a_file(tmp_path):
+def test_a_causal_model_streams_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     make_run(tmp_path / "run", **CAUSAL)
-    noise = 0.1 * np.random.default_rng(0).standard_normal(30_001)
-    soundfile.write(tmp_path / "in.wav", noise, 8000, subtype="FLOAT")
-    found = {}
-    for folder, options in {
-        "whole": ["--window_seconds=10"],
-        "stream": ["--stream", "--block_ms=10"],
-    }.items():
-        words = ["run", "in.wav", f"--output_folder={folder}", *options]
-        call(
-            [sys.executable, SEPARATION / "separate_file.py", *words], tmp_path
-        )
-        found[folder], rate = soundfile.read(tmp_path / folder / "in_s1.wav")
-        assert rate == 8000 and len(found[folder]) == 30_001
-    assert np.allclose(found["whole"], found["stream"], atol=1e-5)
-
-
-def test_a_model_that_is_not_causal_does_not_stream(tmp_path):
-    make_run(tmp_path / "run")
-    words = ["run", "in.wav", "--output_folder=out", "--stream"]
-    done = subprocess.run(
-        [sys.executable, SEPARATION / "separate_file.py", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 2
-    assert "--norm_type=cLN --causal=True" in done.stderr
-    assert not (tmp_path / "out").exists()
+    put(noise(30_001), "in.wav")
+    call("python separate_file.py run in.wav --output_folder=cold --stream")
+    words = ["run", "in.wav", "--output_folder"]
+    stream, push = ["--stream", "--block_ms=10"], StreamingSeparator.push
+    with mock.patch.object(
+        StreamingSeparator, "push", autospec=True, side_effect=push
+    ) as pushes:
+        assert separate_file.main([*words, "live", *stream]) == 0
+    sizes = [
+        len(block) for _, block in (call.args for call in pushes.mock_calls)
+    ]
+    assert sizes == [80] * 375 + [1]
+    assert separate_file.main([*words, "whole", "--window_seconds=4"]) == 0
+    whole = soundfile.read("whole/in_s1.wav")[0]
+    for folder in ("cold", "live"):
+        found = soundfile.read(f"{folder}/in_s1.wav")[0]
+        assert len(found) == 30_001 and np.allclose(found, whole, atol=1e-5)

@@ -1,8 +1,9 @@
 """An export is what SpeechBrain, safetensors and ONNX Runtime load."""
 
+import errno
 import json
 import os
-import time
+from unittest import mock
 
 import export
 import numpy as np
@@ -10,203 +11,202 @@ import onnxruntime
 import pytest
 import torch
 import yaml
-from exporting import export as exporting
 from exporting.onnx_file import check_onnx
 from inference.separation import Separation
 from inference.trained import load_trained
-from made_runs import CAUSAL, make_run
-from safetensors.torch import load_file
-from summary import write_summary
+from made_runs import CAUSAL, make_run, make_tested_run, noise
+from safetensors import safe_open
 
 from speechbrain.inference.separation import SepformerSeparation
 
-SCORES = """ID,variant,setting,source,si_sdr,si_sdr_mix,si_sdri
-a,SER,indoor,s1,5.0,1.0,4.0
-a,SER,indoor,s2,3.0,1.0,2.0
-b,SE,outdoor,s1,7.0,-1.0,8.0
-b,SE,outdoor,s2,9.0,-1.0,10.0
-"""
-
-
-def make_tested_run(folder):
-    """A run for SB with scores; returns its network."""
-    net = make_run(folder, task="SB")
-    (folder / "test_scores.csv").write_text(SCORES, encoding="utf-8")
-    write_summary(folder, ["SER", "SE"], "SB")
-    return net
+START = {
+    "command": "train.py hparams/convtasnet.yaml --task=SB",
+    "commit": "abc123",
+    "device": "cpu",
+    "precision": "fp16",
+    "packages": {"torch": "2.11.0", "speechbrain": "1.1.2"},
+}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A tested run for SB and its network."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    net = make_tested_run(folder)
-    (folder / "record").mkdir()
-    text = (folder / "hyperparams.yaml").read_text(encoding="utf-8")
-    (folder / "record/hyperparams-1.yaml").write_text(text, encoding="utf-8")
-    start = {
-        "command": "train.py hparams/convtasnet.yaml --task=SB",
-        "folder": str(folder.parent),
-        "hyperparams": "hyperparams-1.yaml",
-        "commit": "abc123",
-        "device": "cpu",
-        "precision": "fp16",
-        "packages": {"torch": "2.11.0", "speechbrain": "1.1.2"},
-    }
-    (folder / "record/start-0001.json").write_text(json.dumps(start))
-    (folder.parent / "corpus").mkdir()
-    return folder, net
+def exported(tmp_path_factory):
+    """A tested run for SB with two recorded starts, its network, its export."""
+    folder = tmp_path_factory.mktemp("exported")
+    run = folder / "run"
+    net = make_tested_run(run)
+    (folder / "corpus").mkdir()
+    for variant, names in (("SER", "ab"), ("SE", "bc")):
+        text = "\n".join(["ID,duration", *(f"{name},1" for name in names)])
+        (run / f"save/train_{variant}.csv").write_text(text)
+    (run / "record").mkdir()
+    for number, new in enumerate([{}, {"commit": "def456"}], 1):
+        text = json.dumps({**START, "folder": str(folder), **new})
+        (run / f"record/start-000{number}.json").write_text(text)
+    words = [str(run), str(folder / "model"), "--licence=cc-by-4.0"]
+    assert export.main(words) == 0
+    return run, net, folder / "model"
 
 
-@pytest.fixture(scope="module")
-def exported(run, tmp_path_factory):
-    """Its export."""
-    folder = tmp_path_factory.mktemp("exported") / "model"
-    assert export.main([str(run[0]), str(folder), "--licence=cc-by-4.0"]) == 0
-    return folder
+def card_of(folder):
+    """Head and text of a model card."""
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    head, text = text.removeprefix("---\n").split("\n---\n", 1)
+    return yaml.safe_load(head), text
 
 
-def noise(length):
+def mixtures(length):
     """A batch of two mixtures, with digital silence."""
-    generator = torch.Generator().manual_seed(length)
-    mixtures = 0.1 * torch.randn(2, length, generator=generator)
-    mixtures[:, length // 3 : length // 2] = 0
-    return mixtures
+    samples = noise(length, 2)
+    samples[length // 3 : length // 2] = 0
+    return torch.from_numpy(samples.T).float()
 
 
-@pytest.mark.parametrize("length", [800, 8003, 31999])
-def test_speechbrain_gives_the_same_as_the_recipe(
-    run, exported, tmp_path, length
-):
+def check_speechbrain(net, folder, tmp_path):
+    """Asserts that SpeechBrain alone computes what the recipe's network does."""
     model = SepformerSeparation.from_hparams(
-        source=str(exported), savedir=str(tmp_path)
+        source=str(folder), savedir=str(tmp_path / "saved")
     )
     assert model.hparams.sample_rate == 8000
-    mixture = noise(length)
-    with torch.no_grad():
-        expected = run[1](mixture)
-        assert torch.allclose(
-            model.separate_batch(mixture), expected, atol=1e-5, rtol=1e-5
-        )
+    for mixture in map(mixtures, (800, 8003)):
+        with torch.no_grad():
+            found, expected = model.separate_batch(mixture), net(mixture)
+        assert torch.allclose(found, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_the_recipe_loads_an_export_too(run, exported):
-    mixture = noise(9000)[0]
-    expected = Separation.from_run(run[0])(mixture)
-    assert np.array_equal(Separation.from_run(exported)(mixture), expected)
-
-
-def test_safetensors_are_the_same_weights(run, exported):
-    weights = load_file(exported / "model.safetensors")
-    expected = run[1].state_dict()
-    assert sorted(weights) == sorted(expected)
-    for name, value in weights.items():
-        assert torch.equal(value, expected[name])
+def test_speechbrain_safetensors_and_the_recipe_load_it(exported, tmp_path):
+    run, net, folder = exported
+    check_speechbrain(net, folder, tmp_path)
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        facts = {"format": "pt", "task": "SB", "sample_rate": "8000"}
+        assert weights.metadata() == facts
+        expected = net.state_dict()
+        assert sorted(weights.keys()) == sorted(expected)
+        for name, value in expected.items():
+            assert torch.equal(weights.get_tensor(name), value)
+    # Who may read one file may read all.
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+    mixture = mixtures(9000)[0]
+    expected = Separation.from_run(run)(mixture)
+    assert np.array_equal(Separation.from_run(folder)(mixture), expected)
 
 
 def test_the_card_is_filled_from_the_run(exported):
-    card = (exported / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\n")
-    head = yaml.safe_load(card.split("---\n")[1])
+    head, text = card_of(exported[2])
     assert head["license"] == "cc-by-4.0" and head["language"] == "pl"
+    assert "audio-source-separation" in head["tags"]
     (result,) = head["model-index"][0]["results"]
+    name = "test split of PolSESS (corpus), mean over SER, SE"
+    assert result["dataset"]["name"] == name
+    # Means over variants: (4 + 9.5) / 2 and (3 + 11.5) / 2.
     values = {m["type"]: m["value"] for m in result["metrics"]}
-    # Means over variants: (4 + 8) / 2 and (3 + 9) / 2.
-    assert values == {"si_sdr": 6.0, "si_sdri": 6.0}
-    for text in (
+    assert values == {"si_sdr": 6.75, "si_sdri": 7.25}
+    parameters = sum(p.numel() for p in exported[1].parameters())
+    for line in (
         "| SER | indoor | 2 | 4.00",
         "| Command | `train.py hparams/convtasnet.yaml --task=SB` |",
+        "| Training mixtures | 3 |",
+        f"| Parameters | {parameters:,} |",
         "| Precision | fp16 |",
         "| Commit | abc123 |",
-        "PolSESS (corpus)",
+        "| Versions | torch 2.11.0, speechbrain 1.1.2 |",
         "epoch 2, validation SI-SDRi 3.50 dB",
         "published under cc-by-4.0",
+        "always gives 2 sources",
     ):
-        assert text in card, text
+        assert line in text, line
 
 
-def test_the_card_tells_that_a_corpus_is_simulated(run, tmp_path):
-    marker = run[0].parent / "corpus/corpus.json"
-    marker.write_text("{}")
-    try:
-        assert export.main([str(run[0]), str(tmp_path / "model")]) == 0
-    finally:
-        marker.unlink()
-    card = (tmp_path / "model/README.md").read_text(encoding="utf-8")
-    head, body = card.removeprefix("---\n").split("\n---\n", 1)
-    (result,) = yaml.safe_load(head)["model-index"][0]["results"]
-    simulated = "simulated speech and sounds, not the released one"
-    assert simulated in result["dataset"]["name"]
-    assert body.count(simulated) == 2  # table and limits
-    assert "none was named" in card
-
-
-def test_a_run_that_was_not_tested_is_refused(tmp_path, capsys):
-    make_run(tmp_path / "run")
-    out = tmp_path / "model"
-    assert export.main([str(tmp_path / "run"), str(out)]) == 1
+def test_an_untested_model_of_a_simulated_corpus_is_called_so(
+    tmp_path, monkeypatch, capsys
+):
+    net = make_run(tmp_path / "run", **CAUSAL)
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/corpus.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert export.main(["run", "model"]) == 1
     assert "test the run first" in capsys.readouterr().err
-    assert not out.exists()
-    assert export.main([str(tmp_path / "run"), str(out), "--untested"]) == 0
-    assert "**Not tested.**" in (out / "README.md").read_text(encoding="utf-8")
+    assert sorted(os.listdir(tmp_path)) == ["corpus", "run"]
+    (tmp_path / "model").mkdir()  # an empty folder is taken
+    assert export.main(["run", "model", "--untested"]) == 0
+    head, text = card_of(tmp_path / "model")
+    assert "**Not tested.**" in text and "speech-enhancement" in head["tags"]
+    assert "none was named" in text and "| Commit |" not in text
+    simulated = "simulated speech and sounds, not the released one"
+    assert text.count(simulated) == 2  # table and limits
+    check_speechbrain(net, tmp_path / "model", tmp_path)
 
 
-def test_scores_of_an_earlier_model_are_refused(tmp_path, capsys):
+def test_a_table_that_does_not_belong_to_the_model_is_refused(tmp_path, capsys):
     make_tested_run(tmp_path / "run")
-    scores = tmp_path / "run/test_scores.csv"
-    hour_ago = time.time() - 3600
-    os.utime(scores, (hour_ago, hour_ago))
-    assert export.main([str(tmp_path / "run"), str(tmp_path / "model")]) == 1
-    assert "is older than the model" in capsys.readouterr().err
-
-
-def test_a_damaged_table_is_refused(tmp_path, capsys):
-    make_tested_run(tmp_path / "run")
-    arguments = [str(tmp_path / "run"), str(tmp_path / "model")]
-    for text in ("", "variant,n\nSER,2\n"):
-        (tmp_path / "run/test_summary.csv").write_text(text)
-        assert export.main(arguments) == 1
-        error = capsys.readouterr().err
-        assert "test_summary.csv lacks the columns" in error
-
-
-def test_a_folder_in_use_is_left_alone(run, tmp_path, capsys):
-    (tmp_path / "mine.txt").write_text("mine")
-    assert export.main([str(run[0]), str(tmp_path)]) == 1
-    assert "is in use; name a new folder" in capsys.readouterr().err
-    assert os.listdir(tmp_path) == ["mine.txt"]
-
-
-def test_nothing_is_left_of_an_export_that_fails(run, tmp_path, monkeypatch):
-    def fail(*arguments):
-        """The error of a full disk."""
-        raise OSError("no space left")
-
-    monkeypatch.setattr(exporting, "model_card", fail)
-    assert export.main([str(run[0]), str(tmp_path / "model")]) == 1
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("causal", [False, True])
-def test_onnx_runtime_gives_the_same_at_any_length(tmp_path, causal):
-    sizes = CAUSAL if causal else {}
-    net = make_run(tmp_path / "run", "SB", X=2, **sizes)
-    arguments = str(tmp_path / "run"), str(tmp_path / "model")
-    assert export.main([*arguments, "--untested", "--onnx"]) == 0
-    path = tmp_path / "model/model.onnx"
-    session = onnxruntime.InferenceSession(
-        str(path), providers=["CPUExecutionProvider"]
+    scores, summary = (
+        tmp_path / f"run/test_{x}.csv" for x in ("scores", "summary")
     )
-    for length in (800, 8001, 20_005):
-        mixture = noise(length)
-        found = session.run(None, {"mixture": mixture.numpy()})[0]
+    written = load_trained(tmp_path / "run").meta["unixtime"]
+    for change, message in (
+        (lambda: os.utime(scores, (0, written - 1)), "is older than the model"),
+        (lambda: os.utime(scores, (0, written + 1)), ""),
+        (lambda: summary.write_text("variant,n\nSER,2\n"), "lacks the columns"),
+        (lambda: summary.write_text(""), "test_summary.csv lacks the columns"),
+        (summary.unlink, "test_summary.csv is missing"),
+        (scores.unlink, "test_scores.csv is missing"),
+    ):
+        change()
+        output = tmp_path / f"model {message}"
+        assert export.main([str(tmp_path / "run"), str(output)]) == bool(
+            message
+        )
+        assert message in capsys.readouterr().err
+        assert output.exists() == (not message)
+
+
+def test_an_export_is_complete_or_absent(
+    exported, tmp_path, monkeypatch, capsys
+):
+    run, _, whole = exported
+    words = [str(run), str(tmp_path / "model")]
+    (tmp_path / ".model.part").mkdir()
+    (tmp_path / ".model.part/left.ckpt").write_text("by one that was killed")
+    files = []
+
+    def fail(partial, output):
+        """Finds the disk full when all is written."""
+        files.extend(sorted(os.listdir(partial)))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", fail)
+        assert export.main(words) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert files == sorted(os.listdir(whole)) and not os.listdir(tmp_path)
+    (tmp_path / "model").write_text("mine")
+    for output in (tmp_path, tmp_path / "model"):
+        assert export.main([str(run), str(output)]) == 1
+        assert "is in use; name a new folder" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"X": 1}, pytest.param(CAUSAL, marks=pytest.mark.nightly)]
+)
+def test_onnx_runtime_gives_the_same(tmp_path, sizes):
+    net = make_run(tmp_path / "run", "SB", **sizes)
+    words = [str(tmp_path / "run"), str(tmp_path / "model"), "--untested"]
+    session = onnxruntime.InferenceSession
+    name = "onnxruntime.InferenceSession"
+    with mock.patch(name, side_effect=session) as checks:
+        assert export.main([*words, "--onnx"]) == 0
+    # It was compared before it got its name.
+    partial = tmp_path / ".model.part/model.onnx"
+    assert [call.args[0] for call in checks.mock_calls] == [str(partial)]
+    assert "`model.onnx`" in card_of(tmp_path / "model")[1]
+    path = tmp_path / "model/model.onnx"
+    for mixture in map(mixtures, (800, 20_005)):
+        found = session(path).run(None, {"mixture": mixture.numpy()})[0]
         with torch.no_grad():
             expected = net(mixture).numpy()
         assert found.shape == expected.shape
         assert np.allclose(found, expected, atol=1e-4 * abs(expected).max())
     with torch.no_grad():
-        net.decoder.weight.mul_(1.01)
-    with pytest.raises(ValueError, match="found a relative error of 0.0"):
+        net.decoder.weight.mul_(1.001)
+    with pytest.raises(ValueError, match="a relative error of 0.001 at 8000"):
         check_onnx(net, path)
-    trained = load_trained(tmp_path / "model")
-    assert trained.sizes["masknet"]["causal"] is causal
