@@ -10,14 +10,14 @@ import time
 import pytest
 from runs.folder import cannot_be_saved, disk_errors, lock_folder
 
-# Locks a folder, makes a child, tells its number, and waits to be killed.
+# Locks a folder, makes a child, and both wait to be killed.
 HOLDER = """
 import os, signal, sys
 from runs.folder import lock_folder
 lock_folder(sys.argv[1])
 child = os.fork()
 if child:
-    print("child", child, flush=True)
+    os.symlink(str(child), "child")
 signal.pause()
 """
 SECOND = """
@@ -36,10 +36,14 @@ def test_a_second_process_is_refused_and_a_restart_is_not(server, tmp_path):
         """Another process that tries to lock a folder."""
         return server.call(tmp_path, tmp_path / "second.py", folder)
 
-    holder = server.start(tmp_path / "holder", tmp_path / "holder.py", folder)
-    while "child" not in (text := holder.output.read_text() or "-"):
+    holder = server.start(
+        tmp_path / "1", tmp_path / "holder.py", folder, folder=tmp_path
+    )
+    for _ in range(3000):
+        if (tmp_path / "child").is_symlink():
+            break
         time.sleep(0.02)
-    child = int(text.split()[-1])
+    child = int(os.readlink(tmp_path / "child"))
     for _ in range(2):
         code, _, message = second(folder)
         last = message.strip().splitlines()[-1]
