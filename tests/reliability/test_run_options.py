@@ -56,7 +56,7 @@ def test_a_negative_norm_disables_clipping(tmp_path):
             {
                 "compile_mode": "max-autotune-no-cudagraphs",
                 "jit": True,
-                "jit_module_keys": {"net"},
+                "jit_module_keys": ["net"],
             },
         ),
     ],
