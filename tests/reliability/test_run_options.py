@@ -1,9 +1,10 @@
-"""Run options: they work, or are refused before any data is read."""
+"""Run options and the machine's defaults: they work, or are refused at once."""
 
 import math
 
 import pytest
 import torch
+from reliability.defaults import default_precision, leave_one_core_free
 from reliability.run_options import check_run_options
 from toy_brain import fit, toy
 
@@ -30,21 +31,48 @@ def test_a_negative_norm_disables_clipping(tmp_path):
     assert fit(toy(tmp_path, max_grad_norm=-1.0)) == -7
 
 
-def test_the_interval_of_the_command_line_wins(tmp_path):
-    options = checked("--ckpt_interval_steps=7", ckpt_interval_minutes=10)
-    assert options.ckpt_interval_steps == 7
-    assert options.ckpt_interval_minutes == 0
-    assert "ckpt_interval_minutes" in options.overridden_args
-    options = checked("--ckpt_interval_minutes=5", ckpt_interval_steps=7)
-    assert options.ckpt_interval_minutes == 5
-    assert options.ckpt_interval_steps == 0
-    toy(tmp_path, ckpt_interval_steps=3)
+@pytest.mark.parametrize(
+    "arguments, yaml, changed",
+    [
+        # The interval of the command line wins.
+        (
+            ["--ckpt_interval_steps=7"],
+            {"ckpt_interval_minutes": 10},
+            {"ckpt_interval_steps": 7, "ckpt_interval_minutes": 0},
+        ),
+        (
+            ["--ckpt_interval_minutes=5"],
+            {"ckpt_interval_steps": 7},
+            {"ckpt_interval_steps": 0, "ckpt_interval_minutes": 5},
+        ),
+        ([], {"ckpt_interval_minutes": 0.5, "ckpt_interval_steps": 0}, {}),
+        (["--max_grad_norm=2"], {"max_grad_norm": 3}, {"max_grad_norm": 2}),
+        ([], {"max_grad_norm": "5e0", "lr": "x"}, {"max_grad_norm": 5}),
+        ([], {"optimizer_step_limit": None, "precision": "bf16"}, {}),
+        (
+            ["--compile_mode=max-autotune-no-cudagraphs", "--jit"]
+            + ["--jit_module_keys", "net"],
+            {},
+            {
+                "compile_mode": "max-autotune-no-cudagraphs",
+                "jit": True,
+                "jit_module_keys": ["net"],
+            },
+        ),
+    ],
+)
+def test_options_are_converted_and_marked_if_given_or_changed(
+    arguments, yaml, changed
+):
+    options = checked(*arguments, **yaml)
+    assert options.overridden_args == set(changed)
+    known = {k: v for k, v in yaml.items() if k != "lr"}
+    for name, value in {**known, **changed}.items():
+        assert options[name] == value
 
 
-def test_values_of_a_yaml_are_converted_and_marked_only_if_changed():
-    options = checked(max_grad_norm="5e0", ckpt_interval_minutes=0.5)
-    assert options.max_grad_norm == 5 and options.ckpt_interval_minutes == 0.5
-    assert options.overridden_args == {"max_grad_norm"}
+def test_without_options_all_are_the_default():
+    assert check_run_options(None, None, {}).overridden_args == set()
 
 
 @pytest.mark.parametrize(
@@ -84,16 +112,6 @@ def test_what_makes_no_sense_is_refused(arguments, yaml, message):
         checked(*arguments, **yaml)
 
 
-def test_the_default_options_and_those_that_fit_are_left_alone():
-    given = ["--compile_mode=max-autotune-no-cudagraphs", "--jit"]
-    options = checked(
-        *given, "--jit_module_keys", "net", optimizer_step_limit=None
-    )
-    assert options.overridden_args == {"compile_mode", "jit", "jit_module_keys"}
-    assert options.optimizer_step_limit is None
-    assert check_run_options(None, None, {}).overridden_args == set()
-
-
 def test_a_module_that_torchscript_cannot_compile_is_refused():
     class Cannot(torch.nn.Module):
         """Takes what TorchScript does not know."""
@@ -105,3 +123,33 @@ def test_a_module_that_torchscript_cannot_compile_is_refused():
     _, run_opts, _ = sb.parse_arguments(["x.yaml", "--jit"])
     with pytest.raises(ValueError, match="--jit: .* module net .*--compile"):
         check_run_options(run_opts, {}, {"net": Cannot()})
+
+
+@pytest.mark.parametrize(
+    "has_gpu, has_bf16, precision",
+    [(False, False, "fp32"), (True, False, "fp16"), (True, True, "bf16")],
+)
+def test_the_precision_is_what_the_gpu_computes_in(
+    monkeypatch, has_gpu, has_bf16, precision
+):
+    def is_supported(including_emulation=True):
+        """Any GPU emulates it, slowly."""
+        return has_bf16 or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    assert default_precision() == precision
+
+
+@pytest.mark.parametrize(
+    "cores, before, threads", [(1, 1, 1), (4, 4, 3), (4, 8, 3), (8, 2, 2)]
+)
+def test_one_core_is_left_free(monkeypatch, cores, before, threads):
+    usual = torch.get_num_threads()
+    monkeypatch.setenv("SB_NUM_PROC", str(cores))
+    try:
+        torch.set_num_threads(before)
+        leave_one_core_free()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(usual)

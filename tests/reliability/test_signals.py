@@ -1,8 +1,14 @@
 """Signals in a library: who listens when, and what is left afterwards."""
 
+import errno
+import logging
+import multiprocessing
+import os
 import queue
 import signal
 import threading
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from promises import HANDLERS, SIGNALS
@@ -10,7 +16,7 @@ from reliability.signals import (
     SIGNALS as NUMBERS,
     worker_errors,
 )
-from toy_brain import LOADER, fit, toy
+from toy_brain import At, evaluate, fit, toy
 
 
 def former(number, frame):
@@ -19,9 +25,10 @@ def former(number, frame):
 
 @pytest.fixture(autouse=True)
 def of_the_caller():
-    """Its handlers, taken away at the end."""
+    """Its handlers, which must be in place at the end, and are taken away."""
     before = {number: signal.signal(number, former) for number in NUMBERS}
     yield
+    assert handlers() == [former] * 3
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -31,80 +38,88 @@ def handlers():
     return [signal.getsignal(number) for number in NUMBERS]
 
 
-class Listener:
-    """Notes who would get a signal at each batch."""
-
-    heard = ()
-
-    def __call__(self, stage, name):
-        """Called before each batch."""
-        self.heard = handlers()
-
-
-def evaluate(brain):
-    """Tests."""
-    return brain.evaluate([8, 9], test_loader_kwargs={**LOADER})
+def raise_it(error):
+    """Raises an error."""
+    raise error
 
 
 @pytest.mark.promise(HANDLERS)
-def test_handlers_are_as_before_after_training_and_test(tmp_path):
-    listener = Listener()
-    brain = toy(tmp_path, 2, listener)
-    assert fit(brain) == -14
-    assert former not in listener.heard and handlers() == [former] * 3
-    listener.heard = ()
-    evaluate(brain)
-    assert len(listener.heard) == 3 and former not in listener.heard
-    assert handlers() == [former] * 3
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_only_a_main_thread_listens_in_training_and_test(tmp_path, in_thread):
+    heard, results = [], []
+    brain = toy(tmp_path, 2, lambda *_: heard.append(former in handlers()))
+
+    def fit_and_test():
+        """Trains for two epochs, and tests."""
+        results.append(fit(brain))
+        assert handlers() == [former] * 3
+        evaluate(brain)
+
+    if in_thread:
+        thread = threading.Thread(target=fit_and_test)
+        thread.start()
+        thread.join()
+    else:
+        fit_and_test()
+    assert results == [-14] and len(heard) == 2 * (4 + 2) + 3
+    assert set(heard) == {in_thread}
 
 
 @pytest.mark.promise(HANDLERS)
 @pytest.mark.parametrize("run", [fit, evaluate])
-def test_handlers_are_as_before_after_an_error(tmp_path, run):
-    def fail(stage, name):
-        """A defect of the model."""
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        run(toy(tmp_path, 2, fail))
-    assert handlers() == [former] * 3
+@pytest.mark.parametrize(
+    "error, text",
+    [
+        (ZeroDivisionError("a defect"), "^a defect$"),
+        (OSError(errno.ENOSPC, "full"), "cannot be written .*make room"),
+        (RuntimeError("DataLoader worker (pid 7) is killed"), "--num_workers"),
+    ],
+)
+def test_handlers_are_as_before_after_an_error(
+    tmp_path, monkeypatch, run, error, text
+):
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    closed = []
+    brain = toy(tmp_path, 2, lambda stage, name: raise_it(error))
+    brain.hparams.scorer = SimpleNamespace(close=lambda: closed.append(1))
+    with pytest.raises(type(error), match=text):
+        run(brain)
+    assert closed == ([1] if run is evaluate else [])
 
 
 @pytest.mark.promise(HANDLERS)
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("stage, name", [("TRAIN", "id2"), ("VALID", "id8")])
-def test_an_interrupted_training_goes_on(tmp_path, number, stage, name):
-    done = []
-
-    def interrupt(at, batch):
-        """Sends a signal, once."""
-        if (at.name, batch) == (stage, name) and not done:
-            done.append(at)
-            signal.raise_signal(number)
-
-    brain = toy(tmp_path, 2, interrupt)
+@pytest.mark.parametrize(
+    "name, number",
+    [("id2", signal.SIGTERM), ("id8", signal.SIGUSR1), ("id4", signal.SIGINT)],
+)
+def test_an_interrupted_training_goes_on(tmp_path, name, number):
+    at = At(name, lambda: signal.raise_signal(number))
+    brain = toy(tmp_path, 2, at)
     with pytest.raises(SystemExit) as end:
         fit(brain)
     assert end.value.code == 128 + number
-    assert handlers() == [former] * 3
+    assert at.seen["id1"] == 1 and at.seen["id4"] == (name != "id2")
+    assert at.seen["id8"] == (name == "id8")
     assert fit(brain) == -14
+    assert at.seen["id1"] == at.seen["id2"] == at.seen["id4"] == 2
     # Another Brain, as in another process, finds nothing left to do.
     assert fit(toy(tmp_path, 2)) == -14
 
 
 @pytest.mark.promise(SIGNALS)
+def test_a_window_is_finished_before_the_training_ends(tmp_path):
+    at = At("id1", lambda: signal.raise_signal(signal.SIGTERM))
+    brain = toy(tmp_path, 1, at, grad_accumulation_factor=2)
+    with pytest.raises(SystemExit):
+        fit(brain)
+    assert brain.modules.net["a"].item() == -1.5 and at.seen["id4"] == 0
+    assert fit(brain) == -1.5 - 4
+
+
+@pytest.mark.promise(SIGNALS)
 def test_a_signal_after_the_last_validation_ends_the_training(tmp_path):
-    brain = toy(tmp_path, 2)
-    epochs, of_toy = [], brain.on_stage_end
-
-    def at_the_end(stage, loss, epoch=None):
-        """Sends a signal when nothing is left to interrupt."""
-        of_toy(stage, loss, epoch)
-        epochs.append(epoch)
-        if epochs == [1, 1, 2, 2]:
-            signal.raise_signal(signal.SIGTERM)
-
-    brain.on_stage_end = at_the_end
+    interrupt = partial(signal.raise_signal, signal.SIGTERM)
+    brain = toy(tmp_path, 2, At("end of epoch 2", interrupt, number=2))
     with pytest.raises(SystemExit) as end:
         fit(brain)
     assert end.value.code == 143 and brain.modules.net["a"].item() == -14
@@ -112,43 +127,67 @@ def test_a_signal_after_the_last_validation_ends_the_training(tmp_path):
 
 @pytest.mark.promise(SIGNALS)
 def test_a_signal_ends_a_test(tmp_path):
-    names = []
-
-    def interrupt(stage, name):
-        """Sends a signal, in the first of two batches."""
-        names.append(name)
-        signal.raise_signal(signal.SIGTERM)
-
+    at = At("id8", lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(SystemExit) as end:
-        evaluate(toy(tmp_path, 2, interrupt))
-    assert end.value.code == 143 and names == ["id8"]
-    assert handlers() == [former] * 3
+        evaluate(toy(tmp_path, 2, at))
+    assert end.value.code == 143 and dict(at.seen) == {"id8": 1}
 
 
-@pytest.mark.promise(HANDLERS)
-def test_a_thread_trains_without_listening(tmp_path):
-    results, listener = [], Listener()
-    brain = toy(tmp_path, 2, listener)
-    thread = threading.Thread(
-        target=lambda: results.extend([fit(brain), evaluate(brain)])
-    )
-    thread.start()
-    thread.join()
-    assert results[0] == -14
-    assert listener.heard == [former] * 3
+@pytest.mark.promise(SIGNALS)
+def test_a_second_interrupt_does_not_wait(tmp_path):
+    def interrupt_twice():
+        """As Ctrl-C is pressed, but for another signal between."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)
+        signal.raise_signal(signal.SIGINT)
+
+    if (child := os.fork()) == 0:
+        try:
+            fit(toy(tmp_path, at=At("id2", interrupt_twice)))
+        finally:
+            os._exit(1)  # after all
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
 
 
-def test_a_killed_worker_is_told_also_where_it_was_missed_first():
+class Ignored:
+    """How many of the signals are ignored where a number is read."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return handlers().count(signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_workers_ignore_the_signals(tmp_path, workers):
+    a = fit(toy(tmp_path), Ignored(), num_workers=workers)
+    assert a == -2 * workers * len(NUMBERS)
+
+
+def broken_pipe():
+    """The error of a connection whose other end is gone."""
+    ours, others = multiprocessing.Pipe()
+    others.close()
+    ours.recv()
+
+
+def missed_first():
     """torch raises its error from that of the queue when time has run out."""
-    with pytest.raises(RuntimeError, match=r"\(s\) 7\) exited.* --num_workers"):
+    try:
+        raise queue.Empty
+    except queue.Empty as error:
+        text = "DataLoader worker (pid(s) 7) exited unexpectedly"
+        raise RuntimeError(text) from error
+
+
+@pytest.mark.parametrize("fail", [broken_pipe, missed_first])
+def test_a_killed_worker_is_told_however_torch_learns_of_it(fail):
+    with pytest.raises(RuntimeError, match="was killed.* --num_workers"):
         with worker_errors():
-            try:
-                raise queue.Empty
-            except queue.Empty as error:
-                text = "DataLoader worker (pid(s) 7) exited unexpectedly"
-                raise RuntimeError(text) from error
+            fail()
 
 
 def test_other_errors_are_left_as_they_are():
     with pytest.raises(ValueError, match="^a batch$"), worker_errors():
-        raise ValueError("a batch") from KeyError("its cause")
+        raise ValueError("a batch") from OSError("its cause")

@@ -23,14 +23,14 @@ HEADER = "# Generated 2026-01-01 from:\n# /a/path\n# yamllint disable\n"
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Records a start of a run in a folder of the test."""
+    """Records a start of a run; returns what was written, and where."""
     (tmp_path / "save").mkdir()
-    (tmp_path / "save/train_SER.csv").write_bytes(b"ID\n1\n")
+    for name in ("train_SER.csv", "audit.csv", "log.txt"):
+        (tmp_path / "save" / name).write_bytes(b"ID\n1\n")
     monkeypatch.setattr("sys.argv", ARGUMENTS)
-    monkeypatch.setattr(record, "commit", lambda: "0123-dirty")
 
-    def record_it(header=HEADER, **keys):
-        """Returns what was written, and where."""
+    def record_it(header=HEADER, described="0123-dirty", **keys):
+        monkeypatch.setattr(record, "commit", lambda: described)
         text = header + yaml.safe_dump({"lr": 0.5, **keys})
         (tmp_path / "hyperparams.yaml").write_text(text)
         hparams = {"output_folder": str(tmp_path)}
@@ -47,7 +47,8 @@ def start(tmp_path, monkeypatch):
     return record_it
 
 
-def test_a_run_can_be_repeated_from_its_folder(start, caplog):
+def test_a_run_can_be_repeated_from_its_folder(start, monkeypatch, caplog):
+    monkeypatch.setenv("WORLD_SIZE", "2")
     found, folder = start(lr=0.25)
     assert found["command"] == (
         "train.py hparams/convtasnet.yaml '--variants=[S, E]'"
@@ -55,6 +56,7 @@ def test_a_run_can_be_repeated_from_its_folder(start, caplog):
     assert found["packages"]["torch"] == version("torch")
     assert found["python"] == platform.python_version()
     assert found["precision"] == "bf16" and found["eval_precision"] == "fp32"
+    assert found["processes"] == 2 and found["folder"] == os.getcwd()
     assert found["manifests"] == {
         "train_SER.csv": hashlib.sha256(b"ID\n1\n").hexdigest()
     }
@@ -64,6 +66,7 @@ def test_a_run_can_be_repeated_from_its_folder(start, caplog):
     with zipfile.ZipFile(folder / found["code"]) as archive:
         for name in (
             "prepare_polsess.py",
+            "audit/__init__.py",
             "separation/train.py",
             "separation/reliability/training.py",
             "separation/reporting/page.html",
@@ -71,14 +74,7 @@ def test_a_run_can_be_repeated_from_its_folder(start, caplog):
             path = SEPARATION.parent / name
             assert archive.read(name) == path.read_bytes()
     assert recorded_starts(folder.parent) == [found]
-    assert not caplog.text.count("start before")
-
-
-def test_code_that_a_commit_describes_is_not_copied(start, monkeypatch):
-    monkeypatch.setattr(record, "commit", lambda: "0123456789ab")
-    found, folder = start()
-    assert found["commit"] == "0123456789ab"
-    assert not list(folder.glob("code-*"))
+    assert "start before" not in caplog.text
 
 
 def test_starts_add_up_and_share_what_is_equal(start):
@@ -88,23 +84,28 @@ def test_starts_add_up_and_share_what_is_equal(start):
     second, _ = start(lr=0.25)
     assert first["code"] == again["code"] == second["code"]
     assert first["hyperparams"] == again["hyperparams"]
-    assert first["hyperparams"] != second["hyperparams"]
-    assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [
-            *(f"start-000{number}.json" for number in (1, 2, 3)),
-            first["code"],
-            first["hyperparams"],
-            second["hyperparams"],
-        ]
-    )
+    assert {path.name for path in folder.iterdir()} == {
+        *(f"start-000{number}.json" for number in (1, 2, 3)),
+        *(first["code"], first["hyperparams"], second["hyperparams"]),
+    }
     assert all(path.read_bytes() == before[path] for path in before)
+    assert recorded_starts(folder.parent) == [first, again, second]
+
+
+@pytest.mark.parametrize(
+    "described, is_kept", [("0123456789ab", False), ("unknown", True)]
+)
+def test_code_is_copied_unless_a_commit_describes_it(start, described, is_kept):
+    found, folder = start(described=described)
+    assert found["commit"] == described
+    assert (folder / found["code"]).exists() == is_kept
 
 
 def test_a_resume_with_other_code_or_packages_is_said(start, caplog):
     _, folder = start()
     first = folder / "start-0001.json"
     content = json.loads(first.read_text())
-    content["packages"]["torch"] = "2.0"
+    content["packages"].update({"torch": "2.0", "pytest": "1.0"})
     content["code"] = "code-of-another-day.zip"
     first.write_text(json.dumps(content))
     start()
@@ -113,16 +114,18 @@ def test_a_resume_with_other_code_or_packages_is_said(start, caplog):
     )
     assert "code of the recipe: code-of-another-day.zip at" in caplog.text
     assert caplog.text.count("at the start before") == 2
+    start()  # which is compared with the second one
+    assert caplog.text.count("at the start before") == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff\0"])
 def test_a_damaged_record_is_said_and_left_alone(start, caplog, content):
     _, folder = start()
     (folder / "start-0001.json").write_bytes(content)
-    start()
+    second, _ = start()
     assert "start-0001.json is damaged" in caplog.text
     assert (folder / "start-0001.json").read_bytes() == content
-    assert (folder / "start-0002.json").exists()
+    assert recorded_starts(folder.parent)[-1] == second
 
 
 def test_the_archive_depends_on_the_code_alone(start, tmp_path, monkeypatch):
@@ -138,12 +141,6 @@ def test_the_archive_depends_on_the_code_alone(start, tmp_path, monkeypatch):
     assert start()[0]["code"] == first
     (copy / "separation/fast/other.py").write_text("another")
     assert start()[0]["code"] != first
-
-
-def test_only_manifests_are_hashed(start, tmp_path):
-    for name in ("test_SE.csv", "audit.csv", "log.txt"):
-        (tmp_path / "save" / name).write_text("")
-    assert list(start()[0]["manifests"]) == ["test_SE.csv", "train_SER.csv"]
 
 
 def test_the_version_that_is_imported_counts(start, monkeypatch):
@@ -174,6 +171,7 @@ def test_commit_tells_changes_of_code_but_not_of_figures(tmp_path, monkeypatch):
         (tmp_path / folder / "file").write_text("1")
     (tmp_path / "README.md").write_text("1")
     git("init")
+    assert commit(tmp_path / "recipe") == "unknown"
     git("add", ".")
     git("commit", "-m", "first")
     clean = commit(tmp_path / "recipe")
@@ -183,8 +181,5 @@ def test_commit_tells_changes_of_code_but_not_of_figures(tmp_path, monkeypatch):
     assert commit(tmp_path / "recipe") == clean
     (tmp_path / "recipe/file").write_text("2")
     assert commit(tmp_path / "recipe") == clean + "-dirty"
-
-
-def test_commit_is_unknown_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert commit() == "unknown"
+    assert commit(tmp_path / "recipe") == "unknown"

@@ -1,4 +1,4 @@
-"""Nothing that lies in a checkpoint is ever run."""
+"""Which weights are loaded, and that no code of a checkpoint ever runs."""
 
 import os
 import pickle
@@ -11,8 +11,10 @@ from checkpoints.checksums import CHECKSUMS, write_checksums
 from checkpoints.weights import check_checkpoint, load_weights, start_from
 from promises import NO_CODE
 from recipe import hparams_of
+from toy_checkpoints import flip
 
 SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
+PARTS = ("encoder", "masknet", "decoder")
 
 
 class Payload:
@@ -30,18 +32,16 @@ def saved(tmp_path):
     """A checkpoint with all that a training saves, and its separator."""
     hparams = hparams_of(output_folder=str(tmp_path / "run"), **SMALL)
     separator = hparams["separator"]
-    optimizer = torch.optim.Adam(separator.parameters())
     checkpointer = SafeCheckpointer(
         tmp_path / "save",
         {
-            **{name: hparams[name] for name in ("encoder", "masknet")},
-            "decoder": hparams["decoder"],
-            "optimizer": optimizer,
+            **{part: hparams[part] for part in PARTS},
+            "optimizer": torch.optim.Adam(separator.parameters()),
             "lr_scheduler": hparams["lr_scheduler"],
             "counter": hparams["epoch_counter"],
         },
     )
-    checkpoint = checkpointer.save_checkpoint({"si_sdri": 1.0})
+    checkpoint = checkpointer.save_checkpoint({"si_sdri": 1.0}, name="1")
     return checkpointer, checkpoint.path, separator
 
 
@@ -63,25 +63,23 @@ def spoil(path, trap):
 )
 def test_a_resume_runs_no_code_of_a_checkpoint(saved, tmp_path, name):
     checkpointer, folder, _ = saved
-    trap = tmp_path / "trap"
-    spoil(folder / name, trap)
+    spoil(folder / name, tmp_path / "trap")
     with pytest.raises((pickle.UnpicklingError, yaml.YAMLError)):
         checkpointer.recover_if_possible()
-    assert not trap.exists()
+    assert not (tmp_path / "trap").exists()
 
 
 @pytest.mark.promise(NO_CODE)
 @pytest.mark.parametrize("with_sums", [True, False])
-@pytest.mark.parametrize("whole_run", [True, False])
-def test_loading_weights_runs_no_code(saved, tmp_path, with_sums, whole_run):
+def test_loading_weights_runs_no_code(saved, tmp_path, with_sums):
     _, folder, separator = saved
-    trap = tmp_path / "trap"
-    spoil(folder / "encoder.ckpt", trap)
+    spoil(folder / "encoder.ckpt", tmp_path / "trap")
     if not with_sums:
         (folder / CHECKSUMS).unlink()
-    with pytest.raises(ValueError, match="encoder.ckpt.*might run code"):
-        load_weights(separator, folder.parent if whole_run else folder)
-    assert not trap.exists()
+    for path in (folder, folder.parent):
+        with pytest.raises(ValueError, match="encoder.ckpt.*might run code"):
+            load_weights(separator, path)
+    assert not (tmp_path / "trap").exists()
 
 
 @pytest.mark.promise(NO_CODE, control=True)
@@ -97,31 +95,39 @@ def test_the_code_would_run(saved, tmp_path):
     assert trap.is_dir()
 
 
-@pytest.mark.parametrize("size", [0, 100])
-def test_cut_off_weights_without_sums_are_named(saved, size):
+def test_damaged_weights_are_named_and_not_loaded(saved):
     _, folder, separator = saved
-    (folder / CHECKSUMS).unlink()
-    with open(folder / "masknet.ckpt", "r+b") as file:
-        file.truncate(size)
-    with pytest.raises(ValueError, match="masknet.ckpt is damaged"):
-        load_weights(separator, folder)
-
-
-def test_damaged_weights_are_not_loaded(saved):
-    _, folder, separator = saved
-    content = bytearray((folder / "encoder.ckpt").read_bytes())
-    content[len(content) // 2] ^= 1
-    (folder / "encoder.ckpt").write_bytes(content)
+    flip(folder / "encoder.ckpt")
     with pytest.raises(ValueError, match="encoder.ckpt is not what was saved"):
         load_weights(separator, folder.parent)
+    (folder / CHECKSUMS).unlink()
+    for size in (100, 0):
+        os.truncate(folder / "encoder.ckpt", size)
+        with pytest.raises(ValueError, match="encoder.ckpt is damaged"):
+            load_weights(separator, folder)
+
+
+def test_a_run_begins_with_the_best_weights_of_another_one(saved, tmp_path):
+    checkpointer, folder, separator = saved
+    best = {n: t.clone() for n, t in separator.state_dict().items()}
+    for parameter in separator.parameters():
+        parameter.data += 1
+    checkpointer.save_checkpoint({"si_sdri": 0.5}, name="2")
+    new = SafeCheckpointer(tmp_path / "new")
+    start_from(separator, str(tmp_path), new)
+    for name, weights in separator.state_dict().items():
+        assert torch.equal(weights, best[name])
+    with pytest.raises(ValueError, match="^init_from: .*new is neither a che"):
+        start_from(separator, tmp_path / "new", new)
+    wider = hparams_of(**{**SMALL, "N": 16})["separator"]
+    with pytest.raises(ValueError, match="encoder.ckpt belongs to a model of"):
+        load_weights(wider, folder)
 
 
 def test_checkpoints_of_the_run_come_before_other_weights(saved, caplog):
-    checkpointer, folder, separator = saved
-    before = separator.encoder.conv1d.weight.clone()
+    checkpointer, _, separator = saved
     start_from(separator, "/a/folder/that/is/gone", checkpointer)
     assert "init_from: /a/folder/that/is/gone is not loaded" in caplog.text
-    assert torch.equal(separator.encoder.conv1d.weight, before)
 
 
 def test_a_model_that_was_neither_trained_nor_loaded_is_not_tested(
@@ -130,9 +136,10 @@ def test_a_model_that_was_neither_trained_nor_loaded_is_not_tested(
     checkpointer, _, _ = saved
     check_checkpoint(checkpointer, None)
     empty = SafeCheckpointer(tmp_path / "empty")
-    with pytest.raises(ValueError, match="expected a checkpoint to test"):
-        check_checkpoint(empty, None)
-    with pytest.raises(ValueError, match="give --init_from"):
-        check_checkpoint(None, None)
     check_checkpoint(empty, "/a/run")
     check_checkpoint(None, "/a/run")
+    with pytest.raises(ValueError, match="give --init_from"):
+        check_checkpoint(None, None)
+    empty.save_checkpoint({"within": True})
+    with pytest.raises(ValueError, match="expected a checkpoint to test"):
+        check_checkpoint(empty, None)
