@@ -126,7 +126,7 @@ def test_the_documented_torchrun(two_ranks, rank_corpus, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert equal(folder, two_ranks)
+    assert equal(folder, two_ranks) and (folder / "report.html").exists()
 
 
 def run_twice(start, folder, faults=()):
