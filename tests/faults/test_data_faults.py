@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from by_night import by_night, sampled
 from corpora import FOLDERS, read_csv
 from faults.broken_files import CHANGES
 from promises import NAMED, WORKERS
@@ -24,7 +25,6 @@ EXPECTED = {
     "garbage": "Error opening",
 }
 SUBSETS = ("train", "val", "test")
-nightly = pytest.mark.nightly
 
 
 @pytest.fixture
@@ -44,16 +44,18 @@ def file_of(corpus, subset, column="mixFile"):
 @pytest.mark.promise(NAMED)
 @pytest.mark.parametrize(
     "change, subset, column, workers",
-    [
-        pytest.param(
-            change,
-            SUBSETS[number % 3],
-            ("mixFile", "speaker1File")[number % 2],
-            number // 2 % 2 * 2,
-            marks=[] if change in ("deleted", "stereo") else nightly,
-        )
-        for number, change in enumerate(EXPECTED)
-    ],
+    sampled(
+        [
+            (
+                change,
+                SUBSETS[number % 3],
+                ("mixFile", "speaker1File")[number % 2],
+                number // 2 % 2 * 2,
+            )
+            for number, change in enumerate(EXPECTED)
+        ],
+        lambda row: row[0] in ("deleted", "stereo"),
+    ),
 )
 def test_a_file_that_changes_while_a_run_goes_on(
     server, whole, corpus, tmp_path, change, subset, column, workers
@@ -79,16 +81,15 @@ def test_a_file_that_changes_while_a_run_goes_on(
     "change, subset, options",
     [
         ("deleted", "val", []),
-        pytest.param("truncated", "train", [], marks=nightly),
-        pytest.param("nan", "test", [], marks=nightly),
-        *(
-            pytest.param(
-                change,
-                SUBSETS[(number + 1) % 3],
-                ["--skip_prep=True"],
-                marks=[] if change == "longer" else nightly,
-            )
-            for number, change in enumerate(EXPECTED)
+        ("longer", "train", ["--skip_prep=True"]),
+        *by_night(
+            ("truncated", "train", []),
+            ("nan", "test", []),
+            *(
+                (change, SUBSETS[(number + 1) % 3], ["--skip_prep=True"])
+                for number, change in enumerate(EXPECTED)
+                if change != "longer"
+            ),
         ),
     ],
 )
@@ -124,12 +125,14 @@ def test_a_file_that_only_seems_to_change(server, whole, corpus, tmp_path):
     "place, number",
     [
         ("fit_batch", 6),
-        pytest.param("fit_batch", 1, marks=nightly),
-        pytest.param("optimizers_step", 1, marks=nightly),
-        pytest.param("write_checksums", 2, marks=nightly),
-        pytest.param("delete_checkpoints", 2, marks=nightly),
-        pytest.param("evaluate_batch", 2, marks=nightly),
-        pytest.param("evaluate_batch", 10, marks=nightly),  # of the test
+        *by_night(
+            ("fit_batch", 1),
+            ("optimizers_step", 1),
+            ("write_checksums", 2),
+            ("delete_checkpoints", 2),
+            ("evaluate_batch", 2),
+            ("evaluate_batch", 10),  # of the test
+        ),
     ],
 )
 def test_a_killed_worker(server, whole, tmp_path, place, number):
@@ -161,8 +164,7 @@ def test_a_killed_scoring_process(server, whole, tmp_path):
     "number, action, code",
     [
         (12, "SIGTERM", 143),
-        pytest.param(11, "SIGINT", 130, marks=nightly),
-        pytest.param(10, "deleted", 1, marks=nightly),
+        *by_night((11, "SIGINT", 130), (10, "deleted", 1)),
     ],
 )
 def test_an_end_does_not_wait_for_scores(

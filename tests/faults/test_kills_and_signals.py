@@ -1,6 +1,7 @@
 """Whatever ends a training, the same command ends it with the same model."""
 
 import pytest
+from by_night import by_night, sampled
 from corpora import make_corpus
 from promises import MODEL, SIGNALS, STEPS
 from run_folders import digest, equal, lines, trace
@@ -41,11 +42,7 @@ DEFAULT = [
 ]
 # Each place with each kind; all pairs of window, kind, loader and place.
 KILLS = [
-    pytest.param(
-        place,
-        (WINDOWS[(i + j) % 2], kind, LOADERS[(i + j) % 3]),
-        marks=[] if (place, kind) in DEFAULT else pytest.mark.nightly,
-    )
+    (place, (WINDOWS[(i + j) % 2], kind, LOADERS[(i + j) % 3]))
     for i, place in enumerate(PLACES)
     for j, kind in enumerate(KINDS)
 ]
@@ -118,7 +115,10 @@ def lines_saved(folder, whole):
 
 @pytest.mark.promise(MODEL)
 @pytest.mark.promise(STEPS)
-@pytest.mark.parametrize("place, configuration", KILLS)
+@pytest.mark.parametrize(
+    "place, configuration",
+    sampled(KILLS, lambda row: (row[0], row[1][1]) in DEFAULT),
+)
 def test_a_kill_changes_nothing(
     train, undisturbed, tmp_path, place, configuration
 ):
@@ -145,14 +145,7 @@ def test_a_kill_changes_nothing(
 
 
 @pytest.mark.promise(MODEL, control=True)
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param("plain", marks=pytest.mark.nightly),
-        pytest.param("curriculum", marks=pytest.mark.nightly),
-        "augmentation",
-    ],
-)
+@pytest.mark.parametrize("kind", ["augmentation", *by_night(*KINDS[:2])])
 def test_another_seed_gives_another_model(train, undisturbed, tmp_path, kind):
     train(tmp_path / "run", (5, kind, "no_workers"), "--seed=1")
     assert not equal(tmp_path / "run", undisturbed(5, kind))
@@ -201,24 +194,26 @@ SIGNALLED = {
 }
 BY_DEFAULT = [
     ("training", "SIGINT"),
-    ("save", "SIGTERM"),
-    ("validation", "SIGUSR1"),
+    ("save", "group:SIGTERM"),
+    ("validation", "group:SIGUSR1"),
 ]
 
 
 @pytest.mark.promise(SIGNALS)
 @pytest.mark.parametrize(
     "place, action, loader",
-    [
-        pytest.param(
-            place,
-            ("", "group:")[(i + j) % 2] + name,
-            LOADERS[(i + j) // 2 % 2],
-            marks=[] if (place, name) in BY_DEFAULT else pytest.mark.nightly,
-        )
-        for i, place in enumerate(SIGNALLED)
-        for j, name in enumerate(CODES)
-    ],
+    sampled(
+        [
+            (
+                place,
+                ("", "group:")[(i + j) % 2] + name,
+                LOADERS[(i + j) // 2 % 2],
+            )
+            for i, place in enumerate(SIGNALLED)
+            for j, name in enumerate(CODES)
+        ],
+        lambda row: row[:2] in BY_DEFAULT,
+    ),
 )
 def test_a_signal_saves_and_ends(
     train, undisturbed, tmp_path, place, action, loader

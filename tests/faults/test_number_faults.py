@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from by_night import by_night
 from checkpoints.checkpointer import SafeCheckpointer
 from promises import INVALID, SKIPPED, STOPPED
 from run_folders import digest, trace
 
-nightly = pytest.mark.nightly
 # 4 mixtures: one window an epoch.
 OPTIONS = ["--number_of_epochs=3", "--grad_accumulation_factor=4"]
 # Action -> where, and the call that lies in the second epoch, after the first one
@@ -19,11 +19,8 @@ PLACES = {
     "nan_input": ("compute_forward", 9),
     "inf_input": ("compute_forward", 9),
 }
-ON_GPU = [
-    pytest.param(action, "fp16", marks=nightly)
-    for action in PLACES
-    if torch.cuda.is_available()  # see conftest.py
-]
+# See conftest.py.
+ON_GPU = [(a, "fp16") for a in PLACES if torch.cuda.is_available()]
 
 
 def options_of(precision):
@@ -53,15 +50,12 @@ def changed(folder):
         ("nan", "bf16"),
         ("inf_loss", "fp32"),
         ("nan_input", "scaled"),
-        *(
-            pytest.param(action, precision, marks=nightly)
-            for action, precision in [
-                ("inf", "scaled"),
-                ("nan_loss", "scaled"),
-                ("nan_loss", "fp32"),
-                ("inf_input", "bf16"),
-                ("inf", "fp32"),
-            ]
+        *by_night(
+            ("inf", "scaled"),
+            ("nan_loss", "scaled"),
+            ("nan_loss", "fp32"),
+            ("inf_input", "bf16"),
+            ("inf", "fp32"),
         ),
         *ON_GPU,
     ],
@@ -94,15 +88,12 @@ def test_a_step_of_speechbrain_is_not_skipped(server, tmp_path):
     "action, precision",
     [
         ("nan_loss", "bf16"),
-        *(
-            pytest.param(action, precision, marks=nightly)
-            for action, precision in [
-                ("inf_input", "scaled"),
-                ("nan", "scaled"),
-                ("inf", "bf16"),
-                ("inf_loss", "scaled"),
-                ("nan_input", "fp32"),
-            ]
+        *by_night(
+            ("inf_input", "scaled"),
+            ("nan", "scaled"),
+            ("inf", "bf16"),
+            ("inf_loss", "scaled"),
+            ("nan_input", "fp32"),
         ),
         *ON_GPU,
     ],
@@ -130,7 +121,7 @@ def test_nothing_but_such_steps_stops(server, tmp_path, action, precision):
     "place, number",
     [
         ("update_average", 12),
-        pytest.param("end_of_validation", 2, marks=nightly),
+        *by_night(("end_of_validation", 2)),
     ],
 )
 def test_weights_that_are_not_finite_are_not_saved(
@@ -162,8 +153,7 @@ def model_tested(output):
     "action, epoch",
     [
         ("nan_score", 3),
-        pytest.param("nan_scores", 1, marks=nightly),
-        pytest.param("nan_scores", 2, marks=nightly),
+        *by_night(("nan_scores", 1), ("nan_scores", 2)),
     ],
 )
 def test_a_validation_that_is_not_finite(server, tmp_path, action, epoch):

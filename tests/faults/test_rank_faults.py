@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+from by_night import by_night
 from corpora import make_corpus, wav_path
 from promises import (
     LOCK,
@@ -46,15 +47,12 @@ def test_another_seed_gives_another_model(whole, dropout, tmp_path):
     "rank, place, number, workers",
     [
         (1, "fit_batch", 4, 0),  # after the checkpoint of a window
-        *(
-            pytest.param(*row, marks=nightly)
-            for row in [
-                (0, "write_checksums", 1, 0),
-                (1, "delete_checkpoints", 2, 2),
-                (0, "end_of_validation", 1, 2),
-                (1, "evaluate_batch", 1, 0),
-                (0, "evaluate_batch", 5, 0),  # of the test
-            ]
+        *by_night(
+            (0, "write_checksums", 1, 0),
+            (1, "delete_checkpoints", 2, 2),
+            (0, "end_of_validation", 1, 2),
+            (1, "evaluate_batch", 1, 0),
+            (0, "evaluate_batch", 5, 0),  # of the test
         ),
     ],
 )
@@ -77,16 +75,13 @@ def test_after_a_kill_of_one_process(
     [
         (0, "evaluate_batch", 2, "SIGTERM", 0),  # the other has one alone
         (1, "fit_batch", 2, "torchrun:SIGUSR1", 0),
-        *(
-            pytest.param(*row, marks=nightly)
-            for row in [
-                (1, "fit_batch", 5, "SIGUSR1", 2),
-                (1, "evaluate_batch", 1, "SIGINT", 0),
-                (1, "end_of_validation", 1, "SIGTERM", 0),
-                (0, "write_checksums", 1, "SIGTERM", 0),
-                (0, "evaluate_batch", 1, "torchrun:SIGTERM", 2),
-                (0, "fit_batch", 4, "torchrun:SIGINT", 2),
-            ]
+        *by_night(
+            (1, "fit_batch", 5, "SIGUSR1", 2),
+            (1, "evaluate_batch", 1, "SIGINT", 0),
+            (1, "end_of_validation", 1, "SIGTERM", 0),
+            (0, "write_checksums", 1, "SIGTERM", 0),
+            (0, "evaluate_batch", 1, "torchrun:SIGTERM", 2),
+            (0, "fit_batch", 4, "torchrun:SIGINT", 2),
         ),
     ],
 )
@@ -111,7 +106,7 @@ def test_a_signal_saves_and_ends(
 @pytest.mark.promise(RANK_KILLED)
 @pytest.mark.parametrize(
     "name, code",
-    [("SIGKILL", -9), pytest.param("SIGUSR1", -10, marks=nightly)],
+    [("SIGKILL", -9), *by_night(("SIGUSR1", -10))],
 )
 def test_torchrun_is_killed(whole, dropout, tmp_path, name, code):
     folder = tmp_path / "run"
@@ -137,15 +132,12 @@ def test_a_signal_ends_a_test(whole, dropout, tmp_path):
     "rank, place, number",
     [
         (1, "fit_batch", 5),
-        *(
-            pytest.param(*row, marks=nightly)
-            for row in [
-                (0, "write_checksums", 2),
-                (1, "delete_checkpoints", 2),
-                (0, "evaluate_batch", 1),
-                (1, "end_of_validation", 2),
-                (0, "evaluate_batch", 4),  # of the test
-            ]
+        *by_night(
+            (0, "write_checksums", 2),
+            (1, "delete_checkpoints", 2),
+            (0, "evaluate_batch", 1),
+            (1, "end_of_validation", 2),
+            (0, "evaluate_batch", 4),  # of the test
         ),
     ],
 )
@@ -191,13 +183,10 @@ def test_a_folder_in_use_ends_all(ranks, tmp_path):
     "rank, place, number, action, skipped",
     [
         (1, "compute_objectives", 2, "nan_loss", 0),
-        *(
-            pytest.param(*row, marks=nightly)
-            for row in [
-                (0, "optimizers_step", 1, "nan", 0),
-                (1, "optimizers_step", 2, "inf", 1),
-                (1, "compute_forward", 6, "inf_input", 2),
-            ]
+        *by_night(
+            (0, "optimizers_step", 1, "nan", 0),
+            (1, "optimizers_step", 2, "inf", 1),
+            (1, "compute_forward", 6, "inf_input", 2),
         ),
     ],
 )

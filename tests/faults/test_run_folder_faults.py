@@ -6,11 +6,10 @@ import signal
 import time
 
 import pytest
+from by_night import by_night
 from promises import LOCK, SETTINGS
 from recipe import SAMPLES
 from run_folders import contents, equal, newest, trace
-
-nightly = pytest.mark.nightly
 
 
 @pytest.fixture
@@ -31,9 +30,7 @@ def sleeps(process):
 
 
 @pytest.mark.promise(LOCK)
-@pytest.mark.parametrize(
-    "options", [(), pytest.param(("--lr=0.5",), marks=nightly)]
-)
+@pytest.mark.parametrize("options", [[], *by_night(["--lr=0.5"])])
 def test_two_runs_in_one_folder(server, whole, tmp_path, options):
     folder = tmp_path / "run"
     first = server.start_faulty(folder, faults=[("fit_batch", 6, "SIGSTOP")])
@@ -81,10 +78,11 @@ def trained_files(folder):
             "--lr=0.02 --weight_decay=0",
             ["lr: 0.01 before, 0.02 now", "weight_decay: 0.0001 before, 0 now"],
         ),
-        pytest.param(
-            "--grad_accumulation_factor=2",
-            ["grad_accumulation_factor: 3 before, 2 now"],
-            marks=nightly,
+        *by_night(
+            (
+                "--grad_accumulation_factor=2",
+                ["grad_accumulation_factor: 3 before, 2 now"],
+            )
         ),
     ],
 )
@@ -109,9 +107,9 @@ def test_changed_settings(server, whole, folder, tmp_path, options, named):
     "option, name",
     [
         ("--lr=0.02", "lr: 0.01 before, 0.02 now"),
-        pytest.param("--seed=1", "seed: 1234 before, 1 now", marks=nightly),
-        pytest.param(
-            "--data_folder=CORPUS", "train data (hash): ", marks=nightly
+        *by_night(
+            ("--seed=1", "seed: 1234 before, 1 now"),
+            ("--data_folder=CORPUS", "train data (hash): "),
         ),
     ],
 )
@@ -124,7 +122,7 @@ def test_resume_changed(server, whole, folder, tmp_path, option, name):
     server.run(folder, code=1)  # the settings are the new ones
 
 
-@nightly
+@pytest.mark.nightly
 @pytest.mark.promise(SETTINGS)
 def test_resume_with_another_model(server, folder):
     options = ["--N=16", "--resume_changed=True"]

@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from by_night import by_night, sampled
 from promises import DISK, FOLDER, SAVE
 from run_folders import contents, equal, newest, trace
 
-nightly = pytest.mark.nightly
 # In the order in which a checkpoint is written; the undisturbed run tells
 # whether these are all.
 FILES = (
@@ -45,10 +45,8 @@ def numbered(places, numbers=SAVES):
 
 def cases(places, action, sample):
     """Parameters, of which a sample is not for the night alone."""
-    return [
-        pytest.param(*place, action, marks=[] if place in sample else nightly)
-        for place in places
-    ]
+    rows = [(*place, action) for place in places]
+    return sampled(rows, lambda row: row[:2] in sample)
 
 
 def sizes(whole):
@@ -184,7 +182,7 @@ def blocks(folder, pattern):
 @pytest.mark.promise(DISK)
 @pytest.mark.parametrize(
     "n_checkpoints",
-    [1.4, *(pytest.param(n, marks=nightly) for n in (0.5, 2.9))],
+    [1.4, *by_night(0.5, 2.9)],
 )
 def test_a_full_disk(disks, server, whole, tmp_path, n_checkpoints):
     folder = tmp_path / "run"
@@ -210,7 +208,7 @@ def test_a_full_disk(disks, server, whole, tmp_path, n_checkpoints):
         assert equal(inside, whole)
 
 
-@nightly
+@pytest.mark.nightly
 @pytest.mark.promise(DISK)
 def test_a_disk_without_any_room(disks, server, tmp_path):
     folder = tmp_path / "run"
@@ -231,9 +229,7 @@ def check_refused(output, folder):
 
 
 @pytest.mark.promise(FOLDER)
-@pytest.mark.parametrize(
-    "place", [pytest.param("/proc/run", marks=nightly), "FILE/run"]
-)
+@pytest.mark.parametrize("place", ["FILE/run", *by_night("/proc/run")])
 def test_no_folder_for_the_output(server, tmp_path, place):
     (tmp_path / "file").write_text("")
     place = place.replace("FILE", str(tmp_path / "file"))
@@ -243,7 +239,7 @@ def test_no_folder_for_the_output(server, tmp_path, place):
 
 
 @pytest.mark.promise(FOLDER)
-@pytest.mark.parametrize("begun", [pytest.param(False, marks=nightly), True])
+@pytest.mark.parametrize("begun", [True, *by_night(False)])
 def test_a_disk_that_is_read_only(disks, server, whole, tmp_path, begun):
     folder = tmp_path / "disk/run"
     if begun:

@@ -8,14 +8,13 @@ import sys
 from functools import partial
 
 import pytest
+from by_night import by_night
 from corpora import read_csv
 from promises import MACHINES, RANKS, SAME
 from rank_runs import all_weights, both, mixtures, unions
 from recipe import SEPARATION
 from run_folders import digest, equal, trace
 from server import FAULTY, TWO, train_arguments
-
-nightly = pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def other(ranks, once):
     return once("other", lambda f: ranks(f, "--seed=1", faults=faults))
 
 
-@pytest.fixture(scope="module", params=[2, pytest.param(50, marks=nightly)])
+@pytest.fixture(scope="module", params=[2, *by_night(50)])
 def trio(request, ranks, once):
     """Runs of two processes, of one, and of one with another seed."""
     epochs = request.param
@@ -154,13 +153,10 @@ def run_twice(start, folder, faults=()):
     "faults",
     [
         [],
-        *(
-            pytest.param([fault], marks=nightly)
-            for fault in [
-                (1, "fit_batch", 2, "torchrun:SIGTERM"),
-                (0, "fit_batch", 5, "SIGKILL"),
-                (1, "fit_batch", 5, "raise"),
-            ]
+        *by_night(
+            [(1, "fit_batch", 2, "torchrun:SIGTERM")],
+            [(0, "fit_batch", 5, "SIGKILL")],
+            [(1, "fit_batch", 5, "raise")],
         ),
     ],
 )
