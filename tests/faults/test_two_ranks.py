@@ -25,7 +25,7 @@ def other(ranks, once):
 
 
 @pytest.fixture(scope="module", params=[2, *by_night(50)])
-def trio(request, ranks, once):
+def trio(request, ranks, two_ranks, once):
     """Runs of two processes, of one, and of one with another seed."""
     epochs = request.param
     options, batch_size = [f"--number_of_epochs={epochs}"], 1
@@ -40,7 +40,7 @@ def trio(request, ranks, once):
 
     alone = {"launch": None}
     return (
-        make("two", batch_size),
+        two_ranks if epochs == 2 else make("two", batch_size),
         make("one", 2 * batch_size, **alone),
         make("seed", 2 * batch_size, "--seed=1", **alone),
     )

@@ -41,7 +41,7 @@ def send(action):
         time.sleep(10)
 
 
-def signal_torchrun(action, brain, *_):
+def signal_torchrun(action, brain, *_, **__):
     """Sends a signal to torchrun, which signals all processes; waits for it."""
     os.kill(os.getppid(), getattr(signal, action.rpartition(":")[2]))
     while brain.interrupted_by is None:
