@@ -20,7 +20,7 @@ PLACES = {
     "inf_input": ("compute_forward", 9),
 }
 # See conftest.py.
-ON_GPU = [(a, "fp16") for a in PLACES if torch.cuda.is_available()]
+ON_GPU = by_night(*((a, "fp16") for a in PLACES if torch.cuda.is_available()))
 
 
 def options_of(precision):
