@@ -1,9 +1,14 @@
 """A run that is killed, or finds no room, at any write can go on."""
 
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
-from promises import DISK, SAVE
-from server import newest, trace
-from test_faults import equal
+from by_night import by_night, sampled
+from promises import DISK, FOLDER, SAVE
+from run_folders import contents, equal, newest, trace
 
 # In the order in which a checkpoint is written; the undisturbed run tells
 # whether these are all.
@@ -12,64 +17,54 @@ FILES = (
     "counter.ckpt brain.ckpt dataloader-TRAIN.ckpt random.ckpt optimizer.ckpt "
     "sha256.json"
 ).split()
-SAVING = [
-    "mkdir save/.CKPT",
-    *(f"open save/.CKPT/{name}" for name in FILES),
-    "rename save/.CKPT",
-]
-DELETING = [
-    "rename save/CKPT",
-    *(f"remove save/.CKPT/{name}" for name in FILES),
-    "rmdir save/.CKPT",
-]
-# The first; the one of an epoch's end, after which one is deleted.
-SAVES = (1, 4)
-OTHERS = [
+WRITING = [f"open save/.CKPT/{name}" for name in FILES]
+SAVING = ["mkdir save/.CKPT", *WRITING, "rename save/.CKPT"]
+REMOVING = [f"remove save/.CKPT/{name}" for name in FILES]
+DELETING = ["rename save/CKPT", *REMOVING, "rmdir save/.CKPT"]
+BEFORE_TRAINING = [
     "open hyperparams.yaml",
     "open save/.prepare_*/train_SER.csv",
     "open save/.prepare_*/prepare.json",
+    "open save/settings.partial",
+]
+AFTER_SAVES = ["open train_log.txt", "open test_scores.csv.partial"]
+RENAMING = [
     "rename save/.prepare_*/train_SER.csv",
     "rename save/.prepare_*/prepare.json",
-    "open save/settings.partial",
     "rename save/settings.partial",
-    "open train_log.txt",
-    "open test_scores.csv.partial",
     "rename test_scores.csv.partial",
 ]
+# The first checkpoint, and the one of an epoch's end, after which one is deleted.
+SAVES = (1, 4)
 
 
-@pytest.fixture(scope="module")
-def whole(server, tmp_path_factory):
-    """An undisturbed run whose writes were counted."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    server.succeed(folder, faults=[("write", 0, "")])
-    return folder
+def numbered(places, numbers=SAVES):
+    """(Place, number), the numbers taking turns."""
+    return [(p, numbers[i % len(numbers)]) for i, p in enumerate(places)]
+
+
+def cases(places, sample, *action):
+    """Parameters, of which a sample is not for the night alone."""
+    rows = [(*place, *action) for place in places]
+    return sampled(rows, lambda row: row[:2] in sample)
 
 
 def sizes(whole):
     """(Write, number) -> bytes of its file before and after."""
-    return {
-        (place, number): (before, after)
-        for place, number, before, after in trace(whole, "write")
-    }
+    return {tuple(write[:2]): write[2:] for write in trace(whole, "write")}
 
 
 def half(whole, place, number):
     """The size of a file when half of a write to it is done."""
-    before, after = sizes(whole)[place, number]
-    return (before + after) // 2
+    return sum(sizes(whole)[place, number]) // 2
 
 
-def cases(places, number, sample):
-    """Parameters, of which only a sample is run without --matrix."""
-    return [
-        pytest.param(
-            place,
-            number,
-            marks=[] if (place, number) in sample else pytest.mark.nightly,
-        )
-        for place in places
-    ]
+def check_repaired(folder, whole):
+    """The model and scores of the undisturbed run, and nothing left over."""
+    assert equal(folder, whole)
+    names = [path.name for path in (folder / "save").iterdir()]
+    assert not [n for n in names if n.startswith((".CKPT", "BROKEN"))]
+    assert len([n for n in names if n.startswith("CKPT")]) <= 3
 
 
 @pytest.mark.promise(SAVE)
@@ -80,80 +75,63 @@ def test_the_list_of_writes_is_complete(whole):
         found = writes[first : first + len(SAVING)]
         assert found == [(place, number) for place in SAVING]
     assert {w for w, _ in writes if "CKPT" in w} == {*SAVING, *DELETING}
-    assert {*OTHERS} < {w for w, _ in writes}
+    others = {*BEFORE_TRAINING, *AFTER_SAVES, *RENAMING}
+    assert others < {w for w, _ in writes}
 
 
-KILLS_BEFORE = [
-    *cases(SAVING, SAVES[0], []),
-    *cases(SAVING, SAVES[1], [("rename save/.CKPT", 4)]),
-    *cases(DELETING, 2, [("remove save/.CKPT/CKPT.yaml", 2)]),
-    *cases(OTHERS, 1, []),
+KILLS = [
+    *cases(numbered(SAVING), [], "SIGKILL"),
+    *cases(
+        numbered(DELETING[:3] + DELETING[-3:], [2]),
+        [("remove save/.CKPT/CKPT.yaml", 2)],
+        "SIGKILL",
+    ),
+    *cases(numbered(BEFORE_TRAINING + RENAMING, [1]), [], "SIGKILL"),
+    *cases(
+        numbered(WRITING), [("open save/.CKPT/optimizer.ckpt", 4)], "kill at"
+    ),
+    *cases(numbered(BEFORE_TRAINING[1:] + AFTER_SAVES, [1]), [], "kill at"),
+    *by_night(("open train_log.txt", 2, "kill at")),
 ]
 
 
 @pytest.mark.promise(SAVE)
-@pytest.mark.parametrize("place, number", KILLS_BEFORE)
-def test_killed_before_a_write(server, whole, tmp_path, place, number):
-    folder = tmp_path / "run"
-    faults = [(f"write {place}", number, "SIGKILL")]
-    code, _, output = server.run(folder, faults=faults)
-    assert code == -9, output[-3000:]
-    done = [write[:2] for write in trace(folder, "write")]
-    told = [write[:2] for write in trace(whole, "write")]
-    assert done == told[: told.index([place, number])]
-    server.succeed(folder)
-    check_repaired(folder, whole)
-
-
-def check_repaired(folder, whole):
-    """The model and scores of the undisturbed run, and nothing left over."""
-    assert equal(folder, whole)
-    names = {path.name for path in (folder / "save").iterdir()}
-    assert not [n for n in names if n.startswith((".CKPT", "BROKEN"))]
-    assert len([n for n in names if n.startswith("CKPT")]) <= 3
-
-
-KILLS_WITHIN = [
-    *cases(SAVING[1:-1], SAVES[0], [("open save/.CKPT/optimizer.ckpt", 1)]),
-    *cases(SAVING[1:-1], SAVES[1], [("open save/.CKPT/sha256.json", 4)]),
-    *cases([place for place in OTHERS if "open" in place], 1, []),
-    *cases(["open train_log.txt"], 2, []),
-]
-
-
-@pytest.mark.promise(SAVE)
-@pytest.mark.parametrize("place, number", KILLS_WITHIN)
-def test_killed_at_half_of_a_file(server, whole, tmp_path, place, number):
+@pytest.mark.parametrize("place, number, action", KILLS)
+def test_killed_at_a_write(server, whole, tmp_path, place, number, action):
     folder = tmp_path / "run"
     n_bytes = half(whole, place, number)
-    faults = [(f"write {place}", number, f"kill at {n_bytes}")]
-    code, _, output = server.run(folder, faults=faults)
-    assert code == -25, output[-3000:]
-    name = place.removeprefix("open ").replace("CKPT/", "CKPT+*/")
-    (path,) = folder.glob(name)
-    assert path.stat().st_size == n_bytes
+    code, path = -9, None
+    if action == "kill at":
+        action, code = f"kill at {n_bytes}", -25
+        path = place.removeprefix("open ").replace("CKPT/", "CKPT+*/")
+    faults = [("write", 0, ""), (f"write {place}", number, action)]
+    server.run(folder, code=code, faults=faults)
+    if path is None:
+        done = [write[:2] for write in trace(folder, "write")]
+        told = [write[:2] for write in trace(whole, "write")]
+        assert done == told[: told.index([place, number])]
+    else:
+        (found,) = folder.glob(path)
+        assert found.stat().st_size == n_bytes
     server.succeed(folder)
     check_repaired(folder, whole)
 
 
 @pytest.mark.promise(SAVE, control=True)
-def test_the_stock_checkpointer_does_not_restart(server, whole, tmp_path):
-    folder = tmp_path / "run"
-    faults = [
-        ("stock", 0, ""),
-        ("write open save/CKPT/encoder.ckpt", 2, "kill at 9"),
-    ]
-    assert server.run(folder, faults=faults)[0] == -25
-    code, _, output = server.run(folder, faults=[("stock", 0, "")])
-    assert code == 1 and "PytorchStreamReader" in output
+def test_the_stock_checkpointer_does_not_restart(server, tmp_path):
+    folder, stock = tmp_path / "run", ("stock", 0, "")
+    fault = ("write open save/CKPT/encoder.ckpt", 2, "kill at 9")
+    server.run(folder, code=-25, faults=[stock, fault])
+    output = server.run(folder, code=1, faults=[stock]).output
+    assert "PytorchStreamReader" in output
 
 
 FULL = [
-    *cases(SAVING[1:-1], SAVES[0], []),
-    *cases(SAVING[1:-1], SAVES[1], [("open save/.CKPT/masknet.ckpt", 4)]),
     *cases(
-        ["open train_log.txt", "open test_scores.csv.partial"],
-        1,
+        numbered(WRITING, SAVES[::-1]), [("open save/.CKPT/masknet.ckpt", 4)]
+    ),
+    *cases(
+        numbered(BEFORE_TRAINING + AFTER_SAVES, [1]),
         [("open test_scores.csv.partial", 1)],
     ),
 ]
@@ -165,31 +143,88 @@ def test_no_room_for_half_of_a_file(server, whole, tmp_path, place, number):
     folder = tmp_path / "run"
     n_bytes = half(whole, place, number)
     faults = [(f"write {place}", number, f"full at {n_bytes}")]
-    code, _, output = server.run(folder, faults=faults)
-    assert code == 1
-    last = output.strip().splitlines()[-1]
-    where = folder / "save" if "CKPT" in place else folder
-    assert f"{where}" in last and "cannot be written" in last, output[-3000:]
-    assert "intact: make room, and the same command goes on" in last
-    names = [path.name for path in (folder / "save").iterdir()]
-    assert not [name for name in names if name.startswith((".CKPT", "BROKEN"))]
-    if (place, number) in [w for w in sizes(whole) if w[1] > 1]:
+    output = server.run(folder, code=1, faults=faults).output
+    if place in BEFORE_TRAINING:
+        assert "too large" in output and not trace(folder, "batch")
+    else:
+        last = output.strip().splitlines()[-1]
+        where = folder / "save" if "CKPT" in place else folder
+        assert f"{where}" in last and "cannot be written" in last
+        assert "intact: make room, and the same command goes on" in last
+    assert not list(folder.glob("save/.CKPT*"))
+    if number > 1:
         assert newest(folder)
     server.succeed(folder)
     check_repaired(folder, whole)
 
 
-BEFORE_TRAINING = [place for place in OTHERS[:6] if "open" in place]
+def blocks(folder, pattern):
+    """The bytes that files take on a disk whose blocks are of 4 KiB."""
+    found = [p.stat().st_size for p in folder.glob(pattern) if p.is_file()]
+    return sum(4096 * -(-size // 4096) for size in found)
 
 
 @pytest.mark.promise(DISK)
-@pytest.mark.nightly
-@pytest.mark.parametrize("place", BEFORE_TRAINING)
-def test_no_room_before_the_training(server, whole, tmp_path, place):
+@pytest.mark.parametrize(
+    "n_checkpoints",
+    [1.4, *by_night(0.5, 2.9)],
+)
+def test_a_full_disk(disks, server, whole, tmp_path, n_checkpoints):
     folder = tmp_path / "run"
-    faults = [(f"write {place}", 1, f"full at {half(whole, place, 1)}")]
-    code, _, output = server.run(folder, faults=faults)
-    assert code == 1 and "too large" in output
-    assert not trace(folder, "batch")
-    server.succeed(folder)
-    check_repaired(folder, whole)
+    folder.mkdir()
+    checkpoint = next(iter((whole / "save").glob("CKPT*")))
+    size = blocks(whole, "**/*") - blocks(whole, "save/CKPT*/*")
+    size += int(n_checkpoints * blocks(checkpoint, "*"))
+    path = shlex.quote(str(folder))
+    with disks(f"mount -t tmpfs -o size={size} tmpfs {path}") as process:
+        inside = Path(f"/proc/{process}/root{folder}")
+        output = server.run(folder, code=1).output
+        last = output.strip().splitlines()[-1]
+        assert "cannot be written" in last, output[-3000:]
+        assert "intact: make room, and the same command goes on" in last
+        # Still full: it may end earlier by now, and loses nothing.
+        output = server.run(folder, code=1).output
+        assert "No space left" in output or "cannot be written" in output
+        assert not list(inside.glob("save/.CKPT*"))
+        remount = f"mount -o remount,size=64m {path}"
+        command = ["nsenter", "-m", "-t", str(process), "sh", "-c", remount]
+        subprocess.run(command, check=True)
+        server.succeed(folder)
+        assert equal(inside, whole)
+
+
+def check_refused(output, folder):
+    """Ended with a clear message before the data were looked at."""
+    last = output.strip().splitlines()[-1]
+    assert f"{folder}" in last and "cannot be written" in last
+    assert "name another one with --output_folder" in last
+    assert "Preparing" not in output
+
+
+@pytest.mark.promise(FOLDER)
+@pytest.mark.parametrize("place", ["FILE/run", *by_night("/proc/run")])
+def test_no_folder_for_the_output(server, tmp_path, place):
+    (tmp_path / "file").write_text("")
+    place = place.replace("FILE", str(tmp_path / "file"))
+    option = f"--output_folder={place}"
+    check_refused(server.run(tmp_path / "run", option, code=1).output, place)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.promise(FOLDER)
+@pytest.mark.parametrize("begun", [True, *by_night(False)])
+def test_a_disk_that_is_read_only(disks, server, whole, tmp_path, begun):
+    folder = tmp_path / "disk/run"
+    if begun:
+        shutil.copytree(whole, folder)
+    else:
+        folder.parent.mkdir()
+    before = contents(folder)
+    path = shlex.quote(str(folder.parent))
+    read_only = f"mount --bind {path} {path} && mount -o remount,ro,bind {path}"
+    # The run's output and trace lie next to its folder, which is read-only.
+    elsewhere, option = tmp_path / "elsewhere", f"--output_folder={folder}"
+    with disks(read_only):
+        output = server.run(elsewhere, option, code=1).output
+    check_refused(output, folder)
+    assert contents(folder) == before

@@ -1,74 +1,7 @@
-"""Runs of train.py as several processes, and what they leave.
-
-Authors
- * The PolSESS recipe team 2026
-"""
-
-import time
+"""What runs of train.py as two processes leave."""
 
 import torch
-from corpora import make_corpus
-from run_folders import PARTS, newest, trace
-from server import TWO, kill
-
-LIMIT_SECONDS = 60  # in which an error of one process ends all
-
-
-def make_odd_corpus(root):
-    """Makes a corpus of which two processes do not validate the same part.
-
-    Each has windows of 3 batches and of 1 to train on.
-    """
-    make_corpus(root, {"train": (4, 4), "val": (2, 1), "test": (2, 1)})
-    return root
-
-
-class Ranks:
-    """Starts runs of two processes on one corpus."""
-
-    def __init__(self, server, corpus):
-        self.server, self.corpus = server, corpus
-
-    def start(self, folder, *options, launch=TWO, random=False, **asked):
-        """Starts torchrun, or one process without it if launch is None."""
-        return self.server.start_faulty(
-            folder,
-            *options,
-            data_folder=self.corpus,
-            launch=launch,
-            random=random,
-            limit_seconds=180,
-            **asked,
-        )
-
-    def end(self, run, limit_seconds=180):
-        """Waits for a run; what it started has to end too, or it is an error."""
-        began = time.monotonic()
-        ended = run.end()
-        left = run.left(LIMIT_SECONDS)
-        kill(run.process)
-        assert not left, ended.output[-3000:]
-        assert time.monotonic() - began < limit_seconds
-        return ended
-
-    def run(self, folder, *options, **asked):
-        """Runs to the end."""
-        return self.end(self.start(folder, *options, **asked))
-
-    def succeed(self, folder, *options, **asked):
-        """Does so, successfully; returns what it printed."""
-        ended = self.run(folder, *options, **asked)
-        assert ended.code == 0, ended.output[-3000:]
-        return ended.output
-
-
-def wait_for_batches(folder, number):
-    """Waits until both processes have trained on some."""
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        if all(len(trace(folder, "batch", r)) == number for r in (0, 1)):
-            return
-        time.sleep(0.05)
+from run_folders import trace, weights
 
 
 def both(folder, key):
@@ -94,8 +27,6 @@ def unions(folder):
     return found
 
 
-def weights(folder):
+def all_weights(folder):
     """All weights of the newest checkpoint, in one tensor."""
-    path = newest(folder)
-    states = [torch.load(path / f"{part}.ckpt") for part in PARTS]
-    return torch.cat([t.flatten() for s in states for t in s.values()])
+    return torch.cat([t.flatten() for t in weights(folder).values()])

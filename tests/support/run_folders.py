@@ -1,8 +1,4 @@
-"""What runs of train.py leave, read independently of them.
-
-Authors
- * The PolSESS recipe team 2026
-"""
+"""What runs of train.py leave, read independently of them."""
 
 import hashlib
 import json
@@ -23,15 +19,20 @@ def newest(folder):
     return found.path
 
 
-def digest(folder):
-    """The sum of all tensors of the newest checkpoint."""
+def weights(folder):
+    """Name -> tensor of the newest checkpoint."""
     path = newest(folder)
-    weights = {
+    return {
         f"separator.{part}.{name}": value
         for part in PARTS
         for name, value in torch.load(path / f"{part}.ckpt").items()
     }
-    return state_digest(weights, torch.load(path / "optimizer.ckpt"))
+
+
+def digest(folder):
+    """The sum of all tensors of the newest checkpoint."""
+    optimizer = torch.load(newest(folder) / "optimizer.ckpt")
+    return state_digest(weights(folder), optimizer)
 
 
 def equal(folder, whole):

@@ -1,8 +1,4 @@
-"""Runs the recipe's commands quickly, whole or with faults.
-
-Authors
- * The PolSESS recipe team 2026
-"""
+"""Runs the recipe's commands quickly, whole or with faults."""
 
 import itertools
 import json
@@ -11,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +27,7 @@ FAULTY = (
     "--device=cpu --metrics=[si_sdr] --lr=0.01 "
     "--valid_variants=[SER,S] --test_variants=[SER,S]"
 ).split()
+LEAVING_SECONDS = 60  # that the processes of a run may take to end after it
 TWO = ["--standalone", "--nproc_per_node=2"]
 
 
@@ -106,25 +104,10 @@ class Server:
     def start_faulty(
         self, folder, *options, data_folder=SAMPLES, workers=0, **asked
     ):
-        """Starts train.py with faults, see faults/install.py.
+        """Starts train.py with faults; options replace the usual ones.
 
-        Arguments
-        ---------
-        folder : Path
-            Output folder; its trace, and its output, lie next to it.
-        *options : str
-            Of train.py; they replace the usual ones.
-        data_folder : Path
-            The corpus.
-        workers : int
-            Of data loaders.
-        **asked : dict
-            See ``begin`` of faults/serve.py: faults, trace, random, launch.
-
-        Returns
-        -------
-        Run
-            That has begun.
+        Its output and trace lie next to its folder. See faults/serve.py for what
+        may be asked.
         """
         usual = [*FAULTY, f"--num_workers={workers}"]
         if "launch" in asked:
@@ -138,15 +121,28 @@ class Server:
         }
         return self.start(folder, "train.py", *words, **asked)
 
-    def run(self, folder, *options, **asked):
-        """Runs train.py with faults to its end."""
-        return self.start_faulty(folder, *options, **asked).end()
+    def run(self, folder, *options, code=None, **asked):
+        """Runs train.py with faults to its end, maybe with an expected code."""
+        ended = self.start_faulty(folder, *options, **asked).end()
+        assert code in (None, ended.code), (ended.code, ended.output[-3000:])
+        return ended
 
     def succeed(self, folder, *options, **asked):
         """Does so, successfully; returns its output."""
-        ended = self.run(folder, *options, **asked)
-        assert ended.code == 0, ended.output[-3000:]
-        return ended.output
+        return self.run(folder, *options, code=0, **asked).output
+
+    @contextmanager
+    def disks(self, command):
+        """Lets runs see what a shell command mounts, and nothing else.
+
+        Gives the number of a process that sees it, too.
+        """
+        process = self.ask(within=command)
+        assert process, f"cannot be mounted: {command}"
+        try:
+            yield process
+        finally:
+            self.ask(leave=True)
 
     def close(self):
         """Ends the server."""
@@ -161,27 +157,32 @@ class Run:
     def __init__(self, server, **asked):
         self.server, self.asked = server, asked
         self.output = Path(asked["output"])
-        self.began = time.time()
         self.process = server.ask(**asked)
 
-    def end(self, leaves_processes=False):
+    def end(self):
         """Waits for its end; returns how it ended.
 
-        Each of its faults must have happened, and processes that it started have
-        to end too, soon, unless it was killed.
+        Each of its faults must have happened. What it started has to end too, or
+        is killed and an error, unless the system has killed the run itself.
         """
         code = self.server.ask(wait=self.process)
-        output = self.output.read_text()
         faults = [list(fault) for fault in self.asked.get("faults", [])]
         if "launch" in self.asked:
             faults = [fault[1:] for fault in faults]
+        left = []
+        if self.asked.get("launch") or faults and code >= 0:
+            left = self.left()
+            for process in left:
+                os.kill(process, signal.SIGKILL)
+        output = self.output.read_text()
+        assert not left, output[-3000:]
         struck = Path(f"{self.output}.struck")
         lines = struck.read_text().splitlines() if struck.exists() else []
         missed = [f for f in faults if f not in list(map(json.loads, lines))]
         assert not missed, f"never happened: {missed}\n{output[-3000:]}"
         return Ended(code, self.process, output)
 
-    def left(self, seconds=5):
+    def left(self, seconds=LEAVING_SECONDS):
         """Its processes that still live after a while."""
         return left_after(self.process, seconds)
 
@@ -199,15 +200,9 @@ def alive(session):
     return found
 
 
-def left_after(session, seconds=5):
+def left_after(session, seconds=LEAVING_SECONDS):
     """Processes of a run that still live after a while."""
     until = time.monotonic() + seconds
     while alive(session) and time.monotonic() < until:
         time.sleep(0.05)
     return alive(session)
-
-
-def kill(session):
-    """Kills what is left of a run."""
-    for process in alive(session):
-        os.kill(process, signal.SIGKILL)

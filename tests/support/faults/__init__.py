@@ -1,5 +1,1 @@
-"""Faults of runs, their server, and runs as several processes.
-
-Authors
- * The PolSESS recipe team 2026
-"""
+"""Faults in runs of train.py, and the server that starts runs as forks."""

@@ -1,4 +1,4 @@
-"""Faults in runs of the fault tests, and checksums of the state of a run."""
+"""What goes wrong in runs, and checksums of the state of a run."""
 
 import hashlib
 import multiprocessing
@@ -14,28 +14,8 @@ from faults.broken_files import CHANGES
 from faults.pipelines import ACTIONS
 
 
-def digest_of(brain):
-    """The sum of a Brain's weights and of the state of its optimizer."""
-    return state_digest(brain.modules.state_dict(), brain.optimizer)
-
-
 def state_digest(weights, optimizer):
-    """The sum of weights, by name, and of an optimizer's tensors.
-
-    Arguments
-    ---------
-    weights : dict
-        Name -> tensor.
-    optimizer : torch.optim.Optimizer or dict
-        Or what its state_dict returns.
-
-    Returns
-    -------
-    str
-        Hexadecimal.
-    """
-    if not isinstance(optimizer, dict):
-        optimizer = optimizer.state_dict()
+    """The sum of weights and of what an optimizer's state_dict returns."""
     digest = hashlib.sha256()
     # As if no module were wrapped for several processes.
     weights = {n.replace(".module.", "."): t for n, t in weights.items()}
@@ -49,7 +29,7 @@ def state_digest(weights, optimizer):
 
 
 def send(action):
-    """Sends a signal to this process, or to its group."""
+    """Sends a signal to this process, twice, or to its group."""
     kind, _, name = action.rpartition(":")
     number = getattr(signal, name)
     for _ in range(2 if kind == "twice" else 1):
@@ -61,19 +41,19 @@ def send(action):
         time.sleep(10)
 
 
-def signal_torchrun(brain, action):
+def signal_torchrun(action, brain, *_, **__):
     """Sends a signal to torchrun, which signals all processes; waits for it."""
     os.kill(os.getppid(), getattr(signal, action.rpartition(":")[2]))
     while brain.interrupted_by is None:
         time.sleep(0.01)
 
 
-def fail():
+def fail(*_, **__):
     """Raises an error that no code expects."""
     raise RuntimeError("a fault of one process")
 
 
-def spoil_gradient(brain, value):
+def spoil_gradient(value, brain, *_):
     """Changes one number of the first gradient."""
     parameter = next(
         p for p in brain.modules.parameters() if p.grad is not None
@@ -81,7 +61,7 @@ def spoil_gradient(brain, value):
     parameter.grad.view(-1)[0] = value
 
 
-def spoil_loss(method, brain, *arguments, value=torch.nan, **keywords):
+def spoil_loss(value, method, brain, *arguments, **keywords):
     """Makes the loss of a batch NaN, or infinite with finite gradients."""
     loss = method(brain, *arguments, **keywords)
     if not brain.modules.training:
@@ -91,7 +71,7 @@ def spoil_loss(method, brain, *arguments, value=torch.nan, **keywords):
 
 def stock_step(method, brain):
     """Makes a step with an infinite gradient as SpeechBrain does."""
-    spoil_gradient(brain, torch.inf)
+    spoil_gradient(torch.inf, brain)
     sb.Brain.optimizers_step(brain)
 
 
@@ -101,101 +81,82 @@ def spoil_input(value, brain, batch, *_, **__):
         batch.mix_sig.data[0, 0] = value
 
 
-def add_scaler(brain):
+def add_scaler(brain, *_, **__):
     """Scales the loss as in fp16, for which Brain wants a GPU."""
     brain.scaler = torch.amp.GradScaler("cpu")
     brain.checkpointer.add_recoverable("scaler", brain.scaler)
 
 
-def spoil_weights(brain):
+def spoil_weights(brain, *_, **__):
     """Changes one weight."""
     next(brain.modules.parameters()).data.view(-1)[0] = torch.nan
 
 
-def spoil_scores(brain, count=None):
-    """Makes the scores of a validation NaN, or the first ones."""
+def spoil_scores(count, brain, *_, **__):
+    """Makes the first scores of a validation NaN, or all of them."""
     for row in brain.valid_rows[:count]:
         row["si_sdri"] = float("nan")
 
 
-def kill_worker():
+def kill_worker(*_, **__):
     """Kills a worker of a data loader, as the system does without memory."""
     multiprocessing.active_children()[0].kill()
     time.sleep(2)  # torch hears of it, and breaks this off
 
 
-def kill_scoring(brain):
-    """Kills a process that computes metrics, once there is one."""
-    if brain.hparams.scorer.pool:
-        processes = brain.hparams.scorer.pool._processes
-        os.kill(next(iter(processes)), signal.SIGKILL)
+def kill_scoring(brain, *_, **__):
+    """Kills a process that computes metrics."""
+    processes = brain.hparams.scorer.pool._processes
+    os.kill(next(iter(processes)), signal.SIGKILL)
 
 
 # Name -> what happens before a method, which gets the method's arguments.
 BEFORE = {
-    "nan": lambda brain, *_, **__: spoil_gradient(brain, torch.nan),
-    "inf": lambda brain, *_, **__: spoil_gradient(brain, torch.inf),
-    "one": lambda brain, *_, **__: spoil_gradient(brain, 1.0),
-    "raise": lambda *_, **__: fail(),
+    "nan": partial(spoil_gradient, torch.nan),
+    "inf": partial(spoil_gradient, torch.inf),
+    "one": partial(spoil_gradient, 1.0),
+    "raise": fail,
     "hang": lambda *_, **__: time.sleep(600),
     "nan_input": partial(spoil_input, torch.nan),
     "inf_input": partial(spoil_input, torch.inf),
-    "scaler": lambda brain, *_, **__: add_scaler(brain),
-    "nan_weights": lambda brain, *_, **__: spoil_weights(brain),
-    "nan_scores": lambda brain, *_, **__: spoil_scores(brain),
-    "nan_score": lambda brain, *_, **__: spoil_scores(brain, 1),
-    "kill_worker": lambda *_, **__: kill_worker(),
-    "kill_scoring": lambda brain, *_, **__: kill_scoring(brain),
+    "scaler": add_scaler,
+    "nan_weights": spoil_weights,
+    "nan_scores": partial(spoil_scores, None),
+    "nan_score": partial(spoil_scores, 1),
+    "kill_worker": kill_worker,
+    "kill_scoring": kill_scoring,
 }
 # Name -> what happens instead, which gets the method too.
 INSTEAD = {
-    "nan_loss": spoil_loss,
+    "nan_loss": partial(spoil_loss, torch.nan),
+    "inf_loss": partial(spoil_loss, torch.inf),
     "stock_inf": stock_step,
-    "inf_loss": partial(spoil_loss, value=torch.inf),
-    "nothing": lambda *_, **__: None,
     **ACTIONS,
 }
 
 
 def with_fault(method, number, action, strike):
-    """A method before whose number-th call something happens.
+    """A method before whose number-th call (0: each) an action happens.
 
-    Arguments
-    ---------
-    method : callable
-        A function, or a method of a class.
-    number : int
-        0: before each call.
-    action : str
-        See install.py.
-    strike : callable
-        Called just before it happens.
-
-    Returns
-    -------
-    callable
-        In the place of the method.
+    ``strike`` is called just before; see install.py for the actions.
     """
     calls = []
+    change, _, path = action.partition("=")
+    if path:
+        before = lambda *_, **__: CHANGES[change](path)  # noqa: E731
+    elif action.startswith("torchrun:"):
+        before = partial(signal_torchrun, action)
+    else:
+        before = BEFORE.get(action, lambda *_, **__: send(action))
 
     def counted(*arguments, **keywords):
-        """The method itself, and what happens before or to it."""
         calls.append(0)
         if number not in (0, len(calls)):
             return method(*arguments, **keywords)
         strike()
-        change, _, path = action.partition("=")
-        if path:
-            CHANGES[change](path)
-            return method(*arguments, **keywords)
         if action in INSTEAD:
             return INSTEAD[action](method, *arguments, **keywords)
-        if action in BEFORE:
-            BEFORE[action](*arguments, **keywords)
-        elif action.startswith("torchrun:"):
-            signal_torchrun(arguments[0], action)
-        else:
-            send(action)
+        before(*arguments, **keywords)
         return method(*arguments, **keywords)
 
     return counted

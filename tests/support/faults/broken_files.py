@@ -17,14 +17,18 @@ def rewrite(path, change=lambda samples: samples, **options):
     os.replace(temporary, path)
 
 
-def spoilt(samples, value):
-    """Samples of which some in each part are not numbers."""
-    return np.where(np.arange(len(samples)) % 100 == 50, value, samples)
+def spoil(path, value):
+    """Makes some samples in each part of a file no numbers."""
+
+    def change(samples):
+        return np.where(np.arange(len(samples)) % 100 == 50, value, samples)
+
+    rewrite(path, change, subtype="FLOAT")
 
 
 # Name -> what happens to the file at a path.
 CHANGES = {
-    "deleted": lambda path: os.remove(path),
+    "deleted": os.remove,
     "truncated": lambda path: os.truncate(path, os.path.getsize(path) // 2),
     "emptied": lambda path: os.truncate(path, 0),
     "garbage": lambda path: Path(path).write_bytes(b"no audio" * 4004),
@@ -32,20 +36,7 @@ CHANGES = {
     "longer": lambda path: rewrite(path, lambda samples: [*samples, 0.0]),
     "rate": lambda path: rewrite(path, samplerate=16000),
     "stereo": lambda path: rewrite(path, lambda x: np.stack([x, x], axis=1)),
-    "nan": lambda path: rewrite(
-        path, lambda samples: spoilt(samples, np.nan), subtype="FLOAT"
-    ),
-    "inf": lambda path: rewrite(
-        path, lambda samples: spoilt(samples, np.inf), subtype="FLOAT"
-    ),
-    "unchanged": lambda path: rewrite(path),
+    "nan": lambda path: spoil(path, np.nan),
+    "inf": lambda path: spoil(path, np.inf),
+    "unchanged": rewrite,
 }
-
-
-def changed_at(path):
-    """When a file was changed or deleted, in seconds."""
-    path = Path(path)
-    times = [
-        found.stat().st_ctime for found in (path, path.parent) if found.exists()
-    ]
-    return max(times)

@@ -11,9 +11,6 @@ its NUMBER-th call (0: before each) the ACTION happens:
 
 A PLACE whose first word is ``write`` is one of writes.py, and ``stock`` puts
 SpeechBrain's own checkpointer in the place of the recipe's.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import importlib
@@ -30,7 +27,7 @@ from reporting import hooks
 
 import speechbrain as sb
 from faults import writes
-from faults.actions import digest_of, with_fault
+from faults.actions import state_digest, with_fault
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.train_logger import TrainLogger
@@ -53,27 +50,19 @@ STAGES = {
 def install(faults, strike, trace=None):
     """Makes faults happen.
 
-    Arguments
-    ---------
-    faults : list of tuple
-        place, number, action.
-    strike : callable
-        Gets a fault just before it happens.
-    trace : str
-        A file for the steps that a Brain makes, if any.
+    ``strike`` gets each just before it happens; ``trace`` is a file for what a
+    Brain does, and for the writes if they are watched.
     """
+    of_writes = [f for f in faults if f[0].partition(" ")[0] == "write"]
+    if of_writes:
+        writes.watch(of_writes, strike, trace)
     of_brain = []
-    if any(place.partition(" ")[0] == "write" for place, _, _ in faults):
-        writes.watch(faults, strike, trace)
-    for fault in faults:
-        place = fault[0]
-        if place.partition(" ")[0] == "write":
-            continue
-        if place == "stock":
+    for fault in [fault for fault in faults if fault not in of_writes]:
+        if fault[0] == "stock":
             checkpointer.SafeCheckpointer = Checkpointer
             strike(fault)
-        elif place in OWNERS:
-            put(OWNERS[place], fault, strike)
+        elif fault[0] in OWNERS:
+            put(OWNERS[fault[0]], fault, strike)
         else:
             of_brain.append(fault)
     init = sb.Brain.__init__
@@ -105,29 +94,51 @@ def put(owner, fault, strike):
 
 
 def add_trace(owner, path):
-    """Lets a class write a line for each batch and each step it has made."""
+    """Lets a Brain tell its batches, steps and validations, and what it tests."""
+    fit_batch, step = owner.fit_batch, owner.optimizers_step
+    end, start = owner.on_stage_end, owner.on_evaluate_start
 
     def write(line):
         """Appends it at once: a kill may be next."""
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    fit_batch, step = owner.fit_batch, owner.optimizers_step
+    def digest_of(brain):
+        """The sum of weights and optimizer."""
+        weights = brain.modules.state_dict()
+        return state_digest(weights, brain.optimizer.state_dict())
 
     def traced_batch(brain, batch):
-        """Writes the step and the mixtures."""
-        done = fit_batch(brain, batch)
+        """Tells step, mixtures, variants and loss."""
+        loss = fit_batch(brain, batch)
         epoch = brain.hparams.epoch_counter.current
-        write({"batch": [epoch, brain.step, *batch.mixture_id, *batch.variant]})
-        return done
+        names = [epoch, brain.step, *batch.mixture_id, *batch.variant]
+        write({"batch": names, "loss": loss.item()})
+        return loss
 
     def traced_step(brain):
-        """Writes the state before and after."""
+        """Tells the state before and after."""
         before = digest_of(brain)
         step(brain)
         write({"before": before, "after": digest_of(brain)})
 
+    def traced_end(brain, stage, *arguments, **keywords):
+        """Tells what this process validated, and what followed from all."""
+        items = [[row["ID"], row["variant"]] for row in brain.valid_rows]
+        end(brain, stage, *arguments, **keywords)
+        if stage == sb.Stage.VALID:
+            rate = brain.optimizer.param_groups[0]["lr"]
+            followed = [*brain.hparams.lr_scheduler.losses, rate]
+            write({"validated": items, "followed": followed})
+
+    def traced_start(brain, *arguments, **keywords):
+        """Tells the model that is tested."""
+        start(brain, *arguments, **keywords)
+        weights = brain.modules.state_dict()
+        write({"tested": state_digest(weights, {"state": {}})})
+
     owner.fit_batch, owner.optimizers_step = traced_batch, traced_step
+    owner.on_stage_end, owner.on_evaluate_start = traced_end, traced_start
 
 
 def add_randomness():
@@ -174,4 +185,5 @@ def leave_out_the_report():
 def add_slow_metrics():
     """Lets scoring processes know them, too."""
     slow_metrics.add()
+    assert scoring.score_signal
     scoring.score_signal = slow_metrics.score_signal

@@ -57,8 +57,7 @@ def sample(method, brain, batch):
         }
         with open(f"{folder}.samples", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        # It does not hang: see LIMIT_SECONDS of faults.py.
-        signal.alarm(60)
+        signal.alarm(60)  # it does not hang, so its limit begins again
     return method(brain, batch)
 
 
@@ -71,10 +70,13 @@ def leak(method, brain, batch):
 
 # Name -> what happens instead of a method, which gets the method too.
 ACTIONS = {
-    "augment": augment,
-    "augment_unseeded": augment_unseeded,
-    "leave_out_random": leave_out_random,
-    "stock_generator": stock_generator,
-    "sample": sample,
-    "leak": leak,
+    function.__name__: function
+    for function in (
+        augment,
+        augment_unseeded,
+        leave_out_random,
+        stock_generator,
+        sample,
+        leak,
+    )
 }

@@ -7,11 +7,9 @@ It reads one request per line from its input, as JSON, and answers each with a l
 * ``within``, a shell command: the number of a fork with a view of the disks of its
   own, in which the command has run, and which answers from now on
 * ``leave``: ends that fork
-
-Authors
- * The PolSESS recipe team 2026
 """
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -27,8 +25,7 @@ from recipe import SEPARATION
 
 PRELOADED = """train separate_file export report prepare_polsess prepare_libri2mix
 simulate.make_corpus exporting.export reporting.page reporting.examples matplotlib.figure
-torch._dynamo torch.utils.tensorboard torch.distributed.run faults.install
-faults.ranks""".split()
+torch._dynamo torch.utils.tensorboard torch.distributed.run faults.install""".split()
 CLONE_NEWNS = 0x00020000  # of Linux
 
 
@@ -42,15 +39,12 @@ def run_script(script, arguments):
 def begin(asked):
     """Runs what is asked for, in this fork.
 
-    Arguments
-    ---------
-    asked : dict
-        ``script`` and its ``arguments``; ``folder`` to run it in; ``environment``;
-        ``output``, a file; ``limit_seconds``; and for a run with faults ``faults``
-        (see install.py), ``trace`` (None: nothing is traced) and ``random``, whether
-        the model draws random numbers. ``launch``: the options of torchrun (None:
-        without it); faults then begin with their rank, and each rank adds itself
-        to ``trace``.
+    Asked are ``script`` and its ``arguments``; ``folder`` to run it in;
+    ``environment``; ``output``, a file; ``limit_seconds``; and for a run with faults
+    ``faults`` (see install.py), ``trace`` (None: nothing is traced) and ``random``,
+    whether the model draws random numbers. ``launch`` are options of torchrun (None:
+    without it); faults then begin with their rank, and each rank adds itself to
+    ``trace``.
     """
     os.setsid()
     signal.alarm(asked["limit_seconds"])
@@ -107,17 +101,17 @@ def launch(asked):
 
 def run_rank(asked):
     """Runs the script as one of several processes, with the faults of its rank."""
-    from faults import ranks
-
     rank = int(os.environ.get("RANK", 0))
     faults = [fault[1:] for fault in asked["faults"] if fault[0] == rank]
     trace = f"{asked['trace']}.{rank}"
-    ranks.add_rank_trace(trace)
     try:
         run({**asked, "faults": faults, "trace": trace})
     except Exception:
         traceback.print_exc()
         sys.exit(1)
+    finally:
+        # As at the end of an interpreter, which a process of torch is not.
+        atexit._run_exitfuncs()
 
 
 def see_disks(command):

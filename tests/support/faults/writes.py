@@ -14,9 +14,6 @@ name, its number counts the writes of this name, and its action is
 
 The place ``write`` alone changes nothing: all writes are told to the trace, the
 size of a file before and after with them.
-
-Authors
- * The PolSESS recipe team 2026
 """
 
 import atexit
@@ -36,16 +33,9 @@ EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 
 
 def watch(faults, strike, trace):
-    """Begins to count, and lets faults happen.
+    """Begins to count, and lets faults happen; strike gets each just before.
 
-    Arguments
-    ---------
-    faults : list of tuple
-        place, number, action.
-    strike : callable
-        Gets a fault just before it happens.
-    trace : str
-        The file to tell it to; its name is that of the folder and .trace.
+    The name of the file trace is that of the run's folder and .trace.
     """
     writes = Writes(faults, strike, trace)
     atexit.register(writes.tell)
