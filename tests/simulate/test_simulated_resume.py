@@ -1,64 +1,107 @@
-"""Building again: prefixes, extensions, interruptions, missing files.
+"""Building again: extensions, interruptions, missing files."""
 
-Authors
- * The PolSESS recipe team 2026
-"""
-
+import itertools
+import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
+import soundfile
 from simulate.corpus import row_files
-from sources import contents, make, rows_of, times, words, write_sources
-from test_simulate_corpus import SCRIPT
-
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+from sources import contents, make, rows_of, times
 
 
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    return write_sources(tmp_path_factory.mktemp("own"))
+def names_of(rows):
+    """The files of rows of the training subset."""
+    return [f"train/{n}" for row in rows for n in row_files(row).values()]
 
 
-@pytest.fixture(scope="module")
-def corpus(sources, tmp_path_factory):
-    root = tmp_path_factory.mktemp("made") / "Mini"
-    make(root, sources=sources)
-    return root
+def kill_at(module, name, number, make):
+    """Makes a corpus in a fork, killed at a call of module.name."""
+    process = os.fork()
+    if process == 0:
+        call, calls = getattr(module, name), itertools.count(1)
+
+        def or_die(*arguments, **options):
+            if next(calls) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **options)
+
+        try:
+            setattr(module, name, or_die)
+            make()
+        finally:
+            os._exit(0)  # It was not killed.
+    ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert ended == -signal.SIGKILL
 
 
-def test_same_bytes_with_two_jobs_and_prefix_property(
-    corpus, sources, tmp_path
+@pytest.mark.parametrize(
+    "module, name, number",
+    [
+        (os, "replace", 2),  # before the table of rows
+        (soundfile, "read", 30),  # while rows are drawn
+        (os, "replace", 3),  # before the first file
+        (os, "replace", 40),  # among the files of a row that stays wanted
+    ],
+)
+def test_killed_it_goes_on_with_fewer_and_then_all(
+    corpus, own, tmp_path, module, name, number
 ):
     root = tmp_path / "Mini"
-    make(root, 3, 2, 0, sources=sources, n_jobs=2)
-    assert not (root / "test").exists()
-    smaller, larger = contents(root), contents(corpus)
-    table = "train/corpus_Mini_train_final.csv"
-    assert larger[table].startswith(smaller.pop(table))
-    assert all(larger[name] == value for name, value in smaller.items())
+    kill_at(module, name, number, lambda: make(root, sources=own))
+    rows = root / "train/corpus_Mini_train_rows.csv"
+    if rows.exists():
+        assert rows.read_bytes().endswith(b"\n")
+        with open(rows, "ab") as half_a_line:
+            half_a_line.write(b"train,audio/tr")
+    assert not list(root.rglob("*_final.csv"))
+    killed = {n: t for n, t in times(root).items() if n.endswith("wav")}
+    killed = {n: t for n, t in killed.items() if "partial" not in n}
+    make(root, 4, 0, 0, sources=own)
+    assert rows_of(root) == rows_of(corpus)[:4]
+    assert not rows.exists() and not list(root.rglob("*.partial"))
+    smaller = times(root)
+    assert {n for n in smaller if n.endswith("wav")} == {
+        *names_of(rows_of(root)),
+        *killed,
+    }
+    make(root, sources=own)
+    assert contents(root) == contents(corpus)
+    larger = times(root)
+    smaller.pop("train/corpus_Mini_train_final.csv")
+    for earlier in (killed, smaller):
+        assert all(larger[name] == time for name, time in earlier.items())
+
+
+def test_killed_at_the_end_it_draws_and_renders_nothing_again(
+    corpus, own, tmp_path, monkeypatch
+):
+    root = tmp_path / "Mini"
+    wavs = names_of(rows_of(corpus))
+    kill = 3 + len(wavs)  # before the table of the subset
+    kill_at(os, "replace", kill, lambda: make(root, 12, 0, 0, sources=own))
     before = times(root)
-    make(root, sources=sources)
-    assert contents(root) == larger
+    assert set(wavs) < set(before) and not list(root.rglob("*_final.csv"))
+    monkeypatch.setattr(soundfile, "read", None)
+    make(root, 12, 0, 0, sources=own)
     after = times(root)
-    assert all(after[name] == value for name, value in before.items())
+    assert all(after[name] == before[name] for name in wavs)
+    assert contents(root / "train") == contents(corpus / "train")
 
 
-def test_second_call_and_smaller_call_change_nothing(corpus, sources, capsys):
+def test_second_call_and_smaller_call_change_nothing(corpus, own, capsys):
     before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
-    make(corpus, sources=sources)
-    make(corpus, 2, 2, 0, sources=sources)
-    assert "has 6 mixtures, more than the 2 asked" in capsys.readouterr().out
+    make(corpus, sources=own)
+    make(corpus, 2, 3, 0, sources=own)
+    assert "has 12 mixtures, more than the 2 asked" in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
     assert before == after
 
 
-def test_deleted_files_are_made_again_and_no_others(sources, tmp_path):
+def test_deleted_files_are_made_again_and_no_others(corpus, own, tmp_path):
     root = tmp_path / "Mini"
-    make(root, sources=sources)
-    complete, before = contents(root), times(root)
+    make(root, sources=own)
+    before = times(root)
     rows = rows_of(root)
     deleted = {
         f"train/{row_files(rows[1])['mixFile']}",
@@ -66,72 +109,8 @@ def test_deleted_files_are_made_again_and_no_others(sources, tmp_path):
     }
     for name in deleted:
         (root / name).unlink()
-    make(root, sources=sources)
-    assert contents(root) == complete
+    make(root, sources=own)
+    assert contents(root) == contents(corpus)
     after = times(root)
-    assert {name for name in after if after[name] != before[name]} == deleted
-
-
-def command(root, sources):
-    options = {"n_train": 60, "n_val": 0, "n_test": 0, "sources": sources}
-    return [sys.executable, SCRIPT, *words(root, **options)]
-
-
-def wait_for(process, condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert process.poll() is None, "finished before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-def test_killed_in_both_stages_it_goes_on_and_redoes_nothing(sources, tmp_path):
-    root = tmp_path / "Mini"
-    table = root / "train" / "corpus_Mini_train_rows.csv"
-    process = subprocess.Popen(command(root, sources), **QUIET)
-    wait_for(process, lambda: table.exists() and table.stat().st_size > 3000)
-    drawn = table.read_bytes()
-    with open(table, "ab") as half_a_line:
-        half_a_line.write(b"train,audio/tr")
-    process = subprocess.Popen(command(root, sources), **QUIET)
-    mixtures = root / "train" / "mix"
-    wait_for(process, lambda: len(list(mixtures.glob("*.wav"))) > 5)
-    assert table.read_bytes().startswith(drawn)
-    assert not list(root.rglob("*_final.csv"))
-    before = times(root)
-    subprocess.run(command(root, sources), check=True, **QUIET)
-    after = times(root)
-    assert len(rows_of(root)) == 60
-    assert all(after[name] == value for name, value in before.items())
-    assert not list(root.rglob("*.partial")) and not table.exists()
-    other = tmp_path / "other" / "Mini"
-    make(other, 60, 0, 0, sources=sources, n_jobs=2)
-    assert contents(other) == contents(root)
-
-
-def test_fewer_mixtures_than_when_it_was_killed(sources, tmp_path):
-    root, whole = tmp_path / "Mini", tmp_path / "whole" / "Mini"
-    make(whole, 60, 0, 0, sources=sources)
-    process = subprocess.Popen(command(root, sources), **QUIET)
-    # At least one of the mixtures that are not asked for later is finished.
-    late = root / "train" / "mix" / rows_of(whole)[30]["mixFile"]
-    wait_for(process, late.exists)
-    before = times(root)
-    assert len(before) > 8 * 4
-    make(root, 20, 0, 0, sources=sources)
-    assert rows_of(root) == rows_of(whole)[:20]
-    assert not list((root / "train").glob("*_rows.csv"))
-    after = times(root)
-    assert all(after[name] == value for name, value in before.items())
-    named = {
-        f"train/{name}"
-        for row in rows_of(root)
-        for name in row_files(row).values()
-    }
-    assert named <= set(after) == named | set(before)
-    make(root, 60, 0, 0, sources=sources)
-    assert contents(root) == contents(whole)
-    extended = times(root)
-    assert all(extended[name] == value for name, value in after.items())
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {*deleted, "train/corpus_Mini_train_final.csv"}

@@ -1,7 +1,6 @@
 """A user's own sources, and what is read from a corpus made of them."""
 
 import csv
-import pathlib
 
 import numpy as np
 import soundfile
@@ -22,7 +21,7 @@ def words(root, **options):
     return [f"--{name}={value}" for name, value in pairs if value is not None]
 
 
-def make(root, n_train=6, n_val=2, n_test=2, **options):
+def make(root, n_train=12, n_val=3, n_test=3, **options):
     """Makes a corpus as the command does."""
     counts = {"n_train": n_train, "n_val": n_val, "n_test": n_test}
     make_corpus(parse_arguments(words(root, **counts, **options)))
@@ -48,7 +47,7 @@ def write_sources(folder):
             ("events", "Keys_jangling", ""),
         ):
             name = f"audio/{subset}/{speaker or label}/1.wav"
-            path = pathlib.Path(folder) / name
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             left = speech_like(rng, round(SECONDS * RATE))
             right = 0.5 * left + 0.01 * rng.standard_normal(len(left))
@@ -56,9 +55,7 @@ def write_sources(folder):
             values = [subset, name, role, "own", label]
             values += [RATE, SECONDS, 2, speaker]
             rows.append(dict(zip(COLUMNS, values)))
-    table = pathlib.Path(folder) / "sources.csv"
-    write_table(table, rows)
-    return table
+    return write_table(folder / "sources.csv", rows)
 
 
 def write_table(table, rows, columns=COLUMNS):
@@ -66,6 +63,7 @@ def write_table(table, rows, columns=COLUMNS):
         writer = csv.DictWriter(lines, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+    return table
 
 
 def read_table(table):
@@ -76,14 +74,12 @@ def read_table(table):
 def pool_of(table, recordings=None, segment_seconds=2.0, sample_rate=8000):
     """The training pool of a sources table, or of some of its recordings."""
     reader = SegmentReader(table.parent, sample_rate, segment_seconds)
-    if recordings is None:
-        recordings = read_sources(table)
-    return SourcePool(recordings, "train", reader)
+    return SourcePool(recordings or read_sources(table), "train", reader)
 
 
-def rewrite(folder, subject, change):
+def rewrite(table, subject, change):
     """Replaces the signal of a training source by change(signal)."""
-    path = folder / f"audio/train/{subject}/1.wav"
+    path = table.parent / f"audio/train/{subject}/1.wav"
     soundfile.write(path, change(soundfile.read(path)[0]), RATE, "PCM_16")
 
 
@@ -92,25 +88,28 @@ def rows_of(root, subset="train"):
 
 
 def samples_of(root, row):
+    """Column of the row -> samples of its file."""
     return {
         column: soundfile.read(root / row["subset"] / name, dtype="int16")[0]
         for column, name in row_files(row).items()
     }
 
 
-def contents(root):
+def files(root, look):
+    """Path below the root -> look(file)."""
     return {
-        str(path.relative_to(root)): path.read_bytes()
+        str(path.relative_to(root)): look(path)
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
 
 
+def contents(root):
+    return files(root, lambda path: path.read_bytes())
+
+
 def times(root):
-    return {
-        str(path.relative_to(root)): path.stat().st_mtime_ns
-        for path in sorted(root.rglob("*.wav"))
-    }
+    return files(root, lambda path: path.stat().st_mtime_ns)
 
 
 def level_dbfs(samples):
