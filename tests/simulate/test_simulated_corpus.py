@@ -1,5 +1,6 @@
 """A corpus made from sources: files, sums, levels, options, the command."""
 
+import json
 import os
 import runpy
 import subprocess
@@ -12,6 +13,7 @@ import sources
 from audit.full import audit
 from prepare_polsess import prepare_polsess
 from recipe import ROOT, SAMPLES
+from scipy.signal import resample_poly
 from simulate.audio import SegmentReader
 from simulate.builtin import plan_sources
 from simulate.corpus import row_files
@@ -19,6 +21,7 @@ from simulate.render import render_row
 from simulate.reverb import plate_response
 from simulate.segments import MIN_SPEECH_DBFS
 from simulate.sources import SimulationError
+from simulate.speech import read_sentences
 from sources import RATE, contents, level_db, make, pool_of, rows_of, samples_of
 
 RECIPE = ROOT / "recipes/PolSESS"
@@ -213,7 +216,9 @@ def test_script_says_an_error_without_a_traceback(corpus, own, monkeypatch):
         runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
-def test_documented_command_completes_its_built_in_sources(tmp_path):
+def test_documented_command_completes_its_built_in_sources(
+    tmp_path, monkeypatch
+):
     missing = {
         *("speech/train/steph3/steph3_2.wav", "events/test/Dog/Dog_2.wav"),
         "envScene/val/h/h_1.wav",
@@ -252,11 +257,28 @@ def test_documented_command_completes_its_built_in_sources(tmp_path):
         assert "speech" not in name or 0.042 < np.std(loud) < 0.085
     table = sources.read_table(roots[0] / "sources/sources.csv")
     assert table == [{k: str(v) for k, v in row.items()} for row in plan]
+    record = json.loads((roots[0] / "corpus.json").read_text())
+    assert record["engine"].startswith("espeakng-loader ")
     header = soundfile.info(next(roots[0].glob("train/mix/*.wav")))
     assert (header.samplerate, header.frames) == (16000, 16000)
     # In one process, with a shorter train and another test: the same bytes.
+    spoken, run = [], subprocess.run
+
+    def listen(*arguments, **options):
+        result = run(*arguments, **options)
+        spoken.append((json.loads(options["input"]), result.stdout[4:]))
+        return result
+
+    monkeypatch.setattr(subprocess, "run", listen)
     options = {"seed": 1, "sample_rate": 16000, "sources": None}
     make(roots[1], n_train=2, n_val=1, n_test=1, **options)
+    asked, sound = spoken[-1]
+    assert set(asked["text"].split("\n")) <= set(read_sentences()["train"])
+    sound = resample_poly(np.frombuffer(sound, np.int16) / 1.0, 320, 441)
+    found = soundfile.read(
+        roots[1] / "sources/speech/train/steph3/steph3_2.wav"
+    )
+    assert np.corrcoef(found[0], sound[: 12 * 16000])[0, 1] > 0.999
     larger, smaller = contents(roots[0]), contents(roots[1])
     assert {n for n in smaller if n not in larger} == {
         f"test/{name}" for name in contents(roots[1] / "test")

@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import soundfile
@@ -25,6 +27,8 @@ def make_until(module, name, number, *arguments, **options):
 
         def or_die(*arguments, **options):
             if next(calls) == number:
+                if name == "write":
+                    Path(arguments[0]).write_bytes(b"RIFF")
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(*arguments, **options)
 
@@ -41,8 +45,8 @@ def make_until(module, name, number, *arguments, **options):
     "module, name, number",
     [
         (os, "replace", 2),  # before the table of rows
-        (soundfile, "read", 30),  # while rows are drawn
-        (os, "replace", 3),  # before the first file
+        (soundfile, "read", 14),  # while rows are drawn
+        (soundfile, "write", 1),  # in the first file
         (os, "replace", 40),  # among the files of a later row
     ],
 )
@@ -53,7 +57,7 @@ def test_killed_it_goes_on_with_fewer_and_then_all(
     make_until(module, name, number, root, sources=own)
     rows = root / "train/corpus_Mini_train_rows.csv"
     if rows.exists():
-        assert rows.read_bytes().count(b"\n") >= min(number, 7)
+        assert rows.read_bytes().count(b"\n") > 1
         with open(rows, "ab") as half_a_line:
             half_a_line.write(b"train,audio/tr")
     assert not list(root.rglob("*_final.csv"))
@@ -82,22 +86,31 @@ def test_what_is_there_is_neither_drawn_nor_rendered_again(
     make_until(os, "replace", 3 + len(wavs), root, **TRAIN, sources=own)
     before = times(root)
     assert set(wavs) < set(before) and not list(root.rglob("*_final.csv"))
-    with monkeypatch.context() as patch:
-        patch.setattr(soundfile, "read", None)
-        make(root, **TRAIN, sources=own)
+    read, n_read = soundfile.read, []
+
+    def count(path, **options):
+        n_read.append(path)
+        return read(path, **options)
+
+    monkeypatch.setattr(soundfile, "read", count)
+    make(root, **TRAIN, sources=own)
+    assert not n_read
     deleted = {f"train/{row_files(rows_of(root)[1])['mixFile']}"}
     deleted.add(f"train/{row_files(rows_of(root)[4])['sceneFile']}")
     for name in deleted:
         (root / name).unlink()
     make(root, **TRAIN, sources=own)
+    assert len(n_read) == 4 + 4
     after = times(root)
     assert {name for name in wavs if after[name] != before[name]} == deleted
     assert contents(root / "train") == contents(corpus / "train")
 
 
-def test_second_call_and_smaller_call_change_nothing(corpus, own, capsys):
+def test_second_call_and_smaller_call_change_nothing(
+    corpus, own, tmp_path, capsys
+):
     before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
-    make(corpus, sources=own)
+    make(corpus, sources=shutil.copy(own, tmp_path))
     make(corpus, n_train=2, n_test=0, sources=own)
     assert "has 12 mixtures, more than the 2 asked" in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}

@@ -75,7 +75,7 @@ def test_all_faults_are_counted_and_20_shown(table):
 
 def test_recording_in_two_subsets_is_refused(own, table):
     # The same file under another spelling of its path.
-    path = own.parent / "audio/../audio/train/office/1.wav"
+    path = own.parent / "audio/../audio/train/airport/1.wav"
     change(table, 7, filePath=path)
     assert "also in line 4 (train)" in problems_of(table)[1]
 
@@ -99,12 +99,16 @@ def test_missing_column_rows_and_table(table):
             0.5,
             "train: 0 speaker(s) with a recording of at least 3.01",
         ),
-        (["train_jan"], 2.0, 0.5, "train: 1 speaker(s)"),
         (["park"], 2.0, 0.9, "no outdoor scene"),
         (["park"], 2.0, 1.0, ""),
-        (["office"], 2.0, 0.1, "no indoor scene"),
-        (["office"], 2.0, 0.0, ""),
-        (["Keys_jangling"], 2.0, 0.5, "compatible with the scene class office"),
+        (["airport"], 2.0, 0.1, "no indoor scene"),
+        (["airport"], 2.0, 0.0, ""),
+        (
+            ["Keys_jangling"],
+            2.0,
+            0.5,
+            "compatible with the scene class airport",
+        ),
         (["Keys_jangling"], 2.0, 0.5, "compatible with the scene class park"),
     ],
 )
@@ -119,10 +123,16 @@ def test_what_all_subsets_lack_is_named_at_once(own):
         read_pools(own, ["train", "test"], options)
 
 
+def test_two_recordings_of_one_speaker_are_no_two_speakers(table):
+    change(table, 1, speaker="train_anna")
+    assert "train: 1 speaker(s)" in pool_of(table).problems(0.5)[0]
+
+
 def test_event_with_several_labels_is_found_by_each(table):
-    change(table, 4, **{"class": "Dog, Animal,Door"})
+    change(table, 4, **{"class": "Dog, Animal,Glass"})
     pool = pool_of(table)
-    assert pool.event_classes == {"office": ["Door"], "park": ["Animal", "Dog"]}
+    assert pool.event_classes["airport"] == ["Glass"]
+    assert pool.event_classes["park"] == ["Animal", "Dog"]
 
 
 def test_the_24_scene_classes_and_their_rooms():

@@ -32,7 +32,7 @@ def write_sources(folder):
     """Sources of 44.1 kHz in stereo, 5 recordings a subset; their table."""
     rng = np.random.default_rng(0)
     kinds = [("speech", "speech", "anna"), ("speech", "speech", "jan")]
-    kinds += [("envScene", "office", ""), ("envScene", "park", "")]
+    kinds += [("envScene", "airport", ""), ("envScene", "park", "")]
     kinds.append(("events", "Keys_jangling", ""))
     rows = []
     for subset, (role, label, speaker) in itertools.product(SUBSETS, kinds):
