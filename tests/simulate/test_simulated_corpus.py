@@ -1,80 +1,65 @@
-"""A corpus made from a user's own sources: files, sums, levels, options.
+"""A corpus made from sources: files, sums, levels, options, the command."""
 
-Authors
- * The PolSESS recipe team 2026
-"""
-
+import json
 import os
+import runpy
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import soundfile
+import sources
+from audit.full import audit
+from prepare_polsess import prepare_polsess
 from recipe import ROOT, SAMPLES
+from scipy.signal import resample_poly
+from simulate.audio import SegmentReader
+from simulate.builtin import plan_sources
 from simulate.corpus import row_files
 from simulate.render import render_row
-from simulate.segments import MIN_SPEECH_DBFS, NEAR_SILENT_DBFS
+from simulate.reverb import plate_response
+from simulate.segments import MIN_SPEECH_DBFS
 from simulate.sources import SimulationError
-from sources import (
-    RATE,
-    contents,
-    level_dbfs,
-    make,
-    pool_of,
-    read_table,
-    rewrite,
-    rows_of,
-    samples_of,
-    words,
-    write_sources,
-)
+from simulate.speech import read_sentences
+from sources import RATE, contents, level_db, make, pool_of, rows_of, samples_of
 
 RECIPE = ROOT / "recipes/PolSESS"
 SCRIPT = RECIPE / "simulate/make_corpus.py"
+FULL_DB = 20 * np.log10(32768)
+# Name in the metadata -> dry file, its pre-delay, wet file.
+PARTS = {
+    "speech1": ("speaker1File", "preDelay1", "reverbForSpeaker1"),
+    "speech2": ("speaker2File", "preDelay2", "reverbForSpeaker2"),
+    "event": ("eventFile", "preDelayForEvent", "reverbForEvent"),
+    "scene": ("sceneFile", None, None),
+}
 
 
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    return write_sources(tmp_path_factory.mktemp("own"))
+def findings(corpus, save_folder, splits=("train", "valid", "test")):
+    """Rows of audit.csv after the full audit of a corpus."""
+    prepare_polsess(corpus, save_folder, splits, audit=audit)
+    return sources.read_table(save_folder / "audit.csv")
 
 
-@pytest.fixture(scope="module")
-def corpus(sources, tmp_path_factory):
-    root = tmp_path_factory.mktemp("made") / "Mini"
-    make(root, sources=sources)
-    return root
-
-
-def full_audit(corpus, save_folder):
-    """Findings of the documented audit, as rows of audit.csv."""
-    splits = {"train": "train", "val": "valid", "test": "test"}
-    splits = [splits[s] for s in splits if (corpus / s).is_dir()]
-    command = [sys.executable, RECIPE / "prepare_polsess.py"]
-    command += ["--data_folder", corpus, "--save_folder", save_folder]
-    command += ["--audit", "full", "--splits", *splits]
-    subprocess.run(command, check=True)
-    return read_table(save_folder / "audit.csv")
-
-
-def test_tree_holds_what_the_tables_name_and_nothing_else(corpus):
-    for subset, count in (("train", 6), ("val", 2), ("test", 2)):
+def test_tree_holds_what_the_tables_name_and_the_audit_nothing(
+    corpus, tmp_path
+):
+    named = ["corpus.json"]
+    for subset, count in (("train", 12), ("val", 3), ("test", 3)):
         rows = rows_of(corpus, subset)
         assert len(rows) == count
-        named = {name for row in rows for name in row_files(row).values()}
-        present = {
-            str(path.relative_to(corpus / subset))
-            for path in (corpus / subset).rglob("*")
-            if path.is_file()
-        }
-        assert present == named | {f"corpus_Mini_{subset}_final.csv"}
-
-
-def test_files_are_mono_pcm16_of_one_length(corpus):
+        named += [f"{subset}/{n}" for r in rows for n in row_files(r).values()]
+        named.append(f"{subset}/corpus_Mini_{subset}_final.csv")
+    assert sorted(contents(corpus)) == sorted(named)
+    names = {name.rpartition("/")[2] for name in named}
+    assert len(names) == len(named)  # no two subsets draw the same
     for path in corpus.rglob("*.wav"):
         header = soundfile.info(path)
         assert (header.samplerate, header.channels) == (8000, 1)
         assert (header.frames, header.subtype) == (8000, "PCM_16")
+    assert findings(corpus, tmp_path / "made") == []
+    assert findings(SAMPLES, tmp_path / "samples") == []
 
 
 @pytest.mark.parametrize("subset", ["train", "val", "test"])
@@ -88,29 +73,61 @@ def test_mixture_is_the_integer_sum_of_its_files(corpus, subset):
             assert np.array_equal(mixture, total)
 
 
-def test_levels_are_those_of_the_row(corpus):
+def test_segments_count_from_one_and_are_mono_resampled_and_limited(tmp_path):
+    ramp = np.arange(1, 20001, dtype=np.int16)  # sample n has the value n
+    sides = np.stack([ramp + 100, ramp - 100], 1)
+    soundfile.write(tmp_path / "ramp.wav", sides, 8000)
+    read = SegmentReader(tmp_path, 8000, 0.5).read
+    for end, n_missing in ((4010, 0), (4009, 1), (4011, 0)):
+        expected = np.arange(11, 4011) / 32768
+        expected[4000 - n_missing :] = 0
+        assert np.allclose(read("ramp.wav", 11, end), expected, atol=1e-9)
+    tone = 0.9999 * np.cos(2 * np.pi * np.arange(24000) / 48)
+    soundfile.write(tmp_path / "tone.wav", tone, 48000)
+    expected = 0.9999 * np.cos(2 * np.pi * np.arange(4000) / 8)
+    found = read("tone.wav", 1, 24000)
+    assert np.abs(found - expected)[100:-100].max() < 0.003
+    assert np.abs(found).max() == 0.999
+
+
+def test_files_are_the_segments_at_the_levels_of_the_row(corpus, own):
+    reader = pool_of(own, segment_seconds=1.0).reader
     for row in rows_of(corpus):
-        samples = samples_of(corpus, row)
-        first = samples["speaker1File"].astype(float)
-        second = samples["speaker2File"].astype(float)
-        ssr_db = level_dbfs(first) - level_dbfs(second)
+        samples, gain_db = samples_of(corpus, row), {}
+        for name, (column, _, _) in PARTS.items():
+            place = int(row[f"{name}Start"]), int(row[f"{name}End"])
+            segment = reader.read(row[f"{name}OryginalPath"], *place)
+            assert np.corrcoef(segment, samples[column])[0, 1] > 0.999
+            gain_db[name] = level_db(samples[column]) - level_db(segment)
+        # One gain of the row limits it; none raises it.
+        assert abs(gain_db["speech1"] - gain_db["event"]) < 0.1
+        assert gain_db["event"] < FULL_DB + 0.1
+        first, second = samples["speaker1File"], samples["speaker2File"]
+        ssr_db = level_db(first) - level_db(second)
         assert abs(ssr_db - int(row["SSR"])) < 0.1
-        scene_db = level_dbfs(samples["sceneFile"])
-        scene_db -= level_dbfs(first + second)
+        scene_db = level_db(samples["sceneFile"])
+        scene_db -= level_db(first.astype(float) + second)
         assert abs(scene_db - float(row["sceneOffsetDB"])) < 0.1
 
 
-def test_reverberation_is_silent_before_its_pre_delay(corpus):
+def test_reverberation_is_that_of_the_row(corpus):
     rows = [row for row in rows_of(corpus) if row["reverbForEvent"]]
-    assert rows
+    assert len(rows) > 2
     for row in rows:
-        wet = samples_of(corpus, row)["reverbForEvent"]
-        start = round(float(row["preDelayForEvent"]) * 8000)
-        assert not wet[:start].any() and wet[start:].any()
+        samples = samples_of(corpus, row)
+        room = ("highCut", "diffusion", "decay", "freqDamp")
+        room = [float(row[column]) for column in room]
+        response = plate_response(8000, 8000, *room)
+        for dry, delay, wet in list(PARTS.values())[:3]:
+            start = round(float(row[delay]) * 8000)
+            expected = np.convolve(samples[dry], response)[: 8000 - start]
+            assert not samples[wet][:start].any()
+            error = samples[wet][start:] - expected
+            assert level_db(error) < 6 and level_db(expected) > 26
 
 
-def test_loud_row_keeps_its_ratios_and_its_sum(corpus, sources):
-    reader = pool_of(sources, segment_seconds=1.0).reader
+def test_loud_row_keeps_its_ratios_and_its_sum(corpus, own):
+    reader = pool_of(own, segment_seconds=1.0).reader
     row = next(row for row in rows_of(corpus) if row["reverbForEvent"])
     quiet = render_row(row, reader)
     row["sceneVolumeGain"] = 400 * float(row["sceneVolumeGain"])
@@ -119,120 +136,154 @@ def test_loud_row_keeps_its_ratios_and_its_sum(corpus, sources):
     assert 32700 < peak <= round(0.999 * 32768) + 4
     mixture = loud.pop("mixFile").astype(int)
     assert np.array_equal(mixture, sum(p.astype(int) for p in loud.values()))
-    gains_db = [
-        level_dbfs(loud[column]) - level_dbfs(quiet[column])
-        for column in loud
-        if column != "sceneFile"
-    ]
+    del loud["sceneFile"]
+    gains_db = [level_db(loud[name]) - level_db(quiet[name]) for name in loud]
     assert max(gains_db) < -1 and np.ptp(gains_db) < 0.2
 
 
-def test_made_corpora_have_no_findings(sources, tmp_path):
-    root = tmp_path / "Mini"
-    make(root, 20, 5, 5, sources=sources)
-    assert full_audit(root, tmp_path / "made") == []
-    assert full_audit(SAMPLES, tmp_path / "samples") == []
-
-
 def test_softest_usable_speech_and_loudest_event_pass_the_audit(tmp_path):
-    sources = write_sources(tmp_path)
-    reader = pool_of(sources, segment_seconds=1.0).reader
+    table = sources.write_sources(tmp_path)
+    reader = pool_of(table, segment_seconds=1.0).reader
     for speaker in ("train_anna", "train_jan"):
         # The first second is as loud as the others within 1 dB.
-        path = f"audio/train/{speaker}/1.wav"
-        level = level_dbfs(32768 * reader.read(path, 1, RATE))
+        level = level_db(reader.read(f"audio/train/{speaker}/1.wav", 1, RATE))
         gain = 10 ** ((MIN_SPEECH_DBFS + 0.5 - level) / 20)
-        rewrite(tmp_path, speaker, lambda signal: gain * signal)
+        sources.rewrite(table, speaker, lambda signal: gain * signal)
     noise = np.random.default_rng(0).uniform(-0.999, 0.999, (3 * RATE, 1))
-    noise = np.repeat(noise, 2, axis=1)
-    rewrite(tmp_path, "Keys_jangling", lambda signal: noise)
+    sources.rewrite(table, "Keys_jangling", lambda _: noise.repeat(2, axis=1))
     root = tmp_path / "Mini"
-    make(root, 40, 0, 0, sources=sources, indoor_ratio=1.0)
+    counts = {"n_train": 24, "n_val": 0, "n_test": 0}
+    make(root, **counts, sources=table, indoor_ratio=1.0)
     rows = rows_of(root)
-    assert 5 in {int(row["SSR"]) for row in rows}
+    assert "5" in {row["SSR"] for row in rows}
     levels = [
-        level_dbfs(samples_of(root, row)[column])
+        level_db(samples_of(root, row)[column]) - FULL_DB
         for row in rows
         for column in ("speaker1File", "speaker2File")
     ]
     # The mixtures were limited: no speaker 2 is as loud as a segment.
-    assert NEAR_SILENT_DBFS < min(levels) < MIN_SPEECH_DBFS - 5
-    checks = {row["check"] for row in full_audit(root, tmp_path / "manifests")}
-    assert "near-silent speech" not in checks
+    assert -50 < min(levels) < MIN_SPEECH_DBFS - 5
+    found = findings(root, tmp_path / "manifests", ["train"])
+    assert "near-silent speech" not in {row["check"] for row in found}
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    "name, change, message",
     [
-        ({"seed": 4}, "seed: 3 there, 4 now"),
-        ({"sample_rate": 16000}, "sample_rate: 8000 there, 16000 now"),
-        ({"segment_seconds": 2.0}, "segment_seconds: 1.0 there, 2.0 now"),
-        ({"indoor_ratio": 0.9}, "indoor_ratio: 0.5 there, 0.9 now"),
-        ({"sources": None}, "built-in now"),
+        ("Mini", {"seed": 4}, "seed: 3 there, 4 now"),
+        ("Mini", {"sample_rate": 16000}, "sample_rate: 8000 there, 16000 now"),
+        ("Mini", {"segment_seconds": 2}, "segment_seconds: 1.0 there, 2.0 now"),
+        ("Mini", {"indoor_ratio": 0.9}, "indoor_ratio: 0.5 there, 0.9 now"),
+        ("Mini", {"sources": None}, "built-in now"),
+        ("New", {"sources": "none.csv"}, "none.csv: no such file"),
+        ("New", {"segment_seconds": 5.0}, "train: 0 speaker"),
+        ("New", {"n_train": -1}, "--n_train is -1, expected 0 or more"),
+        ("New", {"n_train": 0, "n_val": 0, "n_test": 0}, "all 0"),
+        ("New", {"seed": -2}, "--seed is -2"),
+        ("New", {"sample_rate": 44100}, "choose from 8000, 16000"),
+        ("New", {"segment_seconds": 0.4}, "is 0.4, expected 0.5 to 60"),
+        ("New", {"segment_seconds": "nan"}, "expected 0.5 to 60"),
+        ("New", {"indoor_ratio": 1.5}, "is 1.5, expected 0 to 1"),
+        ("New", {"n_jobs": 0}, "--n_jobs is 0"),
     ],
 )
-def test_other_options_in_the_same_folder_are_refused(
-    corpus, sources, change, message
+def test_options_that_cannot_be_are_refused_and_nothing_changes(
+    corpus, own, capsys, name, change, message
 ):
-    before = contents(corpus)
-    with pytest.raises(SimulationError, match=message):
-        make(corpus, **{"sources": sources, **change})
-    assert contents(corpus) == before
+    before = sources.times(corpus.parent)
+    with pytest.raises((SimulationError, SystemExit)) as caught:
+        options = {"n_train": 99, "sources": own, **change}
+        make(corpus.parent / name, **options)
+    assert message in str(caught.value) + capsys.readouterr().err
+    assert sources.times(corpus.parent) == before
+    assert not (corpus.parent / "New").exists()
 
 
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"n_train": -1}, "--n_train is -1, expected 0 or more"),
-        ({"n_train": 0, "n_val": 0, "n_test": 0}, "all 0"),
-        ({"seed": -2}, "--seed is -2"),
-        ({"sample_rate": 44100}, "choose from 8000, 16000"),
-        ({"segment_seconds": "nan"}, "expected 0.5 to 60"),
-        ({"indoor_ratio": 1.5}, "--indoor_ratio is 1.5, expected 0 to 1"),
-        ({"n_jobs": 0}, "--n_jobs is 0"),
-    ],
-)
-def test_options_out_of_range_are_refused(tmp_path, capsys, change, message):
-    with pytest.raises(SystemExit):
-        make(tmp_path / "New", **change)
-    assert message in capsys.readouterr().err
+def test_corpus_of_another_origin_is_not_touched(own, tmp_path):
+    (tmp_path / "A/train/mix").mkdir(parents=True)
+    (tmp_path / "B").touch()
+    for name in "AB":
+        with pytest.raises(SimulationError, match="not made by this command"):
+            make(tmp_path / name, sources=own)
+    assert list(contents(tmp_path)) == ["B"]
 
 
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"sources": "none.csv"}, "none.csv: no such file"),
-        ({"segment_seconds": 5.0}, "train: 0 speaker"),
-    ],
-)
-def test_refused_sources_leave_no_folder(sources, tmp_path, change, message):
-    with pytest.raises(SimulationError, match=message):
-        make(tmp_path / "New", **{"sources": sources, **change})
-    assert not (tmp_path / "New").exists()
+def test_script_says_an_error_without_a_traceback(corpus, own, monkeypatch):
+    arguments = sources.words(corpus, sources=own, seed=9)
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    with pytest.raises(SystemExit, match="^make_corpus: .* other options"):
+        runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
-def test_corpus_of_another_origin_is_not_touched(sources, tmp_path):
-    (tmp_path / "train" / "mix").mkdir(parents=True)
-    with pytest.raises(SimulationError, match="was not made by this command"):
-        make(tmp_path, sources=sources)
-    assert not contents(tmp_path)
-
-
-def test_module_call_at_16_khz(sources, tmp_path):
-    root = tmp_path / "Wide"
-    options = {"n_train": 2, "n_val": 0, "n_test": 0, "sources": sources}
-    command = [sys.executable, "-m", "simulate.make_corpus"]
-    command += words(root, sample_rate=16000, **options)
+def test_documented_command_completes_its_built_in_sources(
+    tmp_path, monkeypatch
+):
+    missing = {
+        *("speech/train/steph3/steph3_2.wav", "events/test/Dog/Dog_2.wav"),
+        "envScene/val/h/h_1.wav",
+    }
+    plan = plan_sources(12.0)
+    # All others are there, as after an interruption; they are copies of one.
+    noise = 0.1 * np.random.default_rng(0).standard_normal(12 * 16000)
+    soundfile.write(tmp_path / "noise.wav", noise, 16000, "PCM_16")
+    roots = tmp_path / "MyPolSESS", tmp_path / "again/MyPolSESS"
+    for root in roots:
+        for row in plan:
+            path = root / "sources" / row["filePath"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if row["filePath"] not in missing:
+                os.link(tmp_path / "noise.wav", path)
+        (root / "sources/speech/.a.wav.1.partial").touch()
+    readme = (RECIPE / "README.md").read_text(encoding="utf-8")
+    command = readme.split("python simulate/")[1].split("```")[0]
+    given = command.replace("\\", "").split()
+    assert " ".join(given[1::2]) == (
+        "--output_folder --n_train --n_val --n_test --seed"
+    )
+    given[2::2] = [str(roots[0]), "3", "1", "0", "1"]
+    given += ["--segment_seconds=1", "--sample_rate=16000", "--n_jobs=2"]
+    command = [sys.executable, f"simulate/{given[0]}", *given[1:]]
     environment = {**os.environ, "PYTHONPATH": ""}
-    subprocess.run(command, check=True, cwd=RECIPE, env=environment)
-    for path in (root / "train").rglob("*.wav"):
-        header = soundfile.info(path)
-        assert (header.samplerate, header.frames) == (16000, 16000)
+    subprocess.run(command, cwd=RECIPE, env=environment, check=True)
+    made = sources.look(roots[0] / "sources", lambda p: p.stat().st_nlink == 1)
+    assert {name for name in made if made[name]} == {*missing, "sources.csv"}
+    assert set(made) == {row["filePath"] for row in plan} | {"sources.csv"}
+    for name in missing:
+        samples, rate = soundfile.read(roots[0] / "sources" / name)
+        assert len(samples) == 12 * rate == 12 * 16000
+        loud = samples[np.abs(samples) > 1e-4]
+        assert "events" in name or len(loud) > 6 * 16000
+        assert "speech" not in name or 0.042 < np.std(loud) < 0.085
+    table = sources.read_table(roots[0] / "sources/sources.csv")
+    assert table == [{k: str(v) for k, v in row.items()} for row in plan]
+    record = json.loads((roots[0] / "corpus.json").read_text())
+    assert record["engine"].startswith("espeakng-loader ")
+    header = soundfile.info(next(roots[0].glob("train/mix/*.wav")))
+    assert (header.samplerate, header.frames) == (16000, 16000)
+    # In one process, with a shorter train and another test: the same bytes.
+    spoken, run = [], subprocess.run
 
+    def listen(*arguments, **options):
+        result = run(*arguments, **options)
+        spoken.append((json.loads(options["input"]), result.stdout[4:]))
+        return result
 
-def test_command_reports_an_error_without_a_traceback(corpus, sources):
-    command = [sys.executable, SCRIPT, *words(corpus, sources=sources, seed=9)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 1
-    assert result.stderr.startswith("make_corpus: ")
-    assert "Traceback" not in result.stderr
+    monkeypatch.setattr(subprocess, "run", listen)
+    options = {"seed": 1, "sample_rate": 16000, "sources": None}
+    make(roots[1], n_train=2, n_val=1, n_test=1, **options)
+    asked, sound = spoken[-1]
+    assert set(asked["text"].split("\n")) <= set(read_sentences()["train"])
+    sound = resample_poly(np.frombuffer(sound, np.int16) / 1.0, 320, 441)
+    found = soundfile.read(
+        roots[1] / "sources/speech/train/steph3/steph3_2.wav"
+    )
+    assert np.corrcoef(found[0], sound[: 12 * 16000])[0, 1] > 0.999
+    larger, smaller = contents(roots[0]), contents(roots[1])
+    assert {n for n in smaller if n not in larger} == {
+        f"test/{name}" for name in contents(roots[1] / "test")
+    }
+    rows = "train/corpus_MyPolSESS_train_final.csv"
+    assert larger[rows].startswith(smaller.pop(rows))
+    for name in larger.keys() & smaller.keys():
+        assert larger[name] == smaller[name]

@@ -1,137 +1,117 @@
-"""Building again: prefixes, extensions, interruptions, missing files.
+"""Building again: extensions, interruptions, missing files."""
 
-Authors
- * The PolSESS recipe team 2026
-"""
-
+import itertools
+import os
+import shutil
 import signal
-import subprocess
-import sys
-import time
+from pathlib import Path
 
 import pytest
+import soundfile
 from simulate.corpus import row_files
-from sources import contents, make, rows_of, times, words, write_sources
-from test_simulate_corpus import SCRIPT
+from sources import contents, make, rows_of, times
 
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    return write_sources(tmp_path_factory.mktemp("own"))
+TRAIN = {"n_train": 12, "n_val": 0, "n_test": 0}
 
 
-@pytest.fixture(scope="module")
-def corpus(sources, tmp_path_factory):
-    root = tmp_path_factory.mktemp("made") / "Mini"
-    make(root, sources=sources)
-    return root
+def files_of(rows):
+    """The files of rows of the training subset."""
+    return [f"train/{n}" for row in rows for n in row_files(row).values()]
 
 
-def test_same_bytes_with_two_jobs_and_prefix_property(
-    corpus, sources, tmp_path
+def make_until(module, name, number, *arguments, **options):
+    """Makes a corpus in a fork that is killed at a call of module.name."""
+    process = os.fork()
+    if process == 0:
+        call, calls = getattr(module, name), itertools.count(1)
+
+        def or_die(*arguments, **options):
+            if next(calls) == number:
+                if name == "write":
+                    Path(arguments[0]).write_bytes(b"RIFF")
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **options)
+
+        try:
+            setattr(module, name, or_die)
+            make(*arguments, **options)
+        finally:
+            os._exit(0)  # It was not killed.
+    ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert ended == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "module, name, number",
+    [
+        (os, "replace", 2),  # before the table of rows
+        (soundfile, "read", 14),  # while rows are drawn
+        (soundfile, "write", 1),  # in the first file
+        (os, "replace", 40),  # among the files of a later row
+    ],
+)
+def test_killed_it_goes_on_with_fewer_and_then_all(
+    corpus, own, tmp_path, module, name, number
 ):
     root = tmp_path / "Mini"
-    make(root, 3, 2, 0, sources=sources, n_jobs=2)
-    assert not (root / "test").exists()
-    smaller, larger = contents(root), contents(corpus)
-    table = "train/corpus_Mini_train_final.csv"
-    assert larger[table].startswith(smaller.pop(table))
-    assert all(larger[name] == value for name, value in smaller.items())
-    before = times(root)
-    make(root, sources=sources)
-    assert contents(root) == larger
-    after = times(root)
-    assert all(after[name] == value for name, value in before.items())
-
-
-def test_second_call_and_smaller_call_change_nothing(corpus, sources, capsys):
-    before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
-    make(corpus, sources=sources)
-    make(corpus, 2, 2, 0, sources=sources)
-    assert "has 6 mixtures, more than the 2 asked" in capsys.readouterr().out
-    after = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
-    assert before == after
-
-
-def test_deleted_files_are_made_again_and_no_others(sources, tmp_path):
-    root = tmp_path / "Mini"
-    make(root, sources=sources)
-    complete, before = contents(root), times(root)
-    rows = rows_of(root)
-    deleted = {
-        f"train/{row_files(rows[1])['mixFile']}",
-        f"train/{row_files(rows[4])['sceneFile']}",
+    make_until(module, name, number, root, sources=own)
+    rows = root / "train/corpus_Mini_train_rows.csv"
+    if rows.exists():
+        assert rows.read_bytes().count(b"\n") > 1
+        with open(rows, "ab") as half_a_line:
+            half_a_line.write(b"train,audio/tr")
+    assert not list(root.rglob("*_final.csv"))
+    killed = {n: t for n, t in times(root).items() if n.endswith(".wav")}
+    make(root, **{**TRAIN, "n_train": 4}, sources=own)
+    assert rows_of(root) == rows_of(corpus)[:4]
+    smaller = times(root)
+    assert set(smaller) == {
+        *("corpus.json", "train/corpus_Mini_train_final.csv"),
+        *(*files_of(rows_of(root)), *killed),
     }
+    make(root, sources=own)
+    assert contents(root) == contents(corpus)
+    larger = times(root)
+    smaller.pop("train/corpus_Mini_train_final.csv")
+    for earlier in (killed, smaller):
+        assert all(larger[name] == time for name, time in earlier.items())
+
+
+def test_what_is_there_is_neither_drawn_nor_rendered_again(
+    corpus, own, tmp_path, monkeypatch
+):
+    root = tmp_path / "Mini"
+    wavs = files_of(rows_of(corpus))
+    # Killed before the table gets its final name.
+    make_until(os, "replace", 3 + len(wavs), root, **TRAIN, sources=own)
+    before = times(root)
+    assert set(wavs) < set(before) and not list(root.rglob("*_final.csv"))
+    read, n_read = soundfile.read, []
+
+    def count(path, **options):
+        n_read.append(path)
+        return read(path, **options)
+
+    monkeypatch.setattr(soundfile, "read", count)
+    make(root, **TRAIN, sources=own)
+    assert not n_read
+    deleted = {f"train/{row_files(rows_of(root)[1])['mixFile']}"}
+    deleted.add(f"train/{row_files(rows_of(root)[4])['sceneFile']}")
     for name in deleted:
         (root / name).unlink()
-    make(root, sources=sources)
-    assert contents(root) == complete
+    make(root, **TRAIN, sources=own)
+    assert len(n_read) == 4 + 4
     after = times(root)
-    assert {name for name in after if after[name] != before[name]} == deleted
+    assert {name for name in wavs if after[name] != before[name]} == deleted
+    assert contents(root / "train") == contents(corpus / "train")
 
 
-def command(root, sources):
-    options = {"n_train": 60, "n_val": 0, "n_test": 0, "sources": sources}
-    return [sys.executable, SCRIPT, *words(root, **options)]
-
-
-def wait_for(process, condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert process.poll() is None, "finished before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-def test_killed_in_both_stages_it_goes_on_and_redoes_nothing(sources, tmp_path):
-    root = tmp_path / "Mini"
-    table = root / "train" / "corpus_Mini_train_rows.csv"
-    process = subprocess.Popen(command(root, sources), **QUIET)
-    wait_for(process, lambda: table.exists() and table.stat().st_size > 3000)
-    drawn = table.read_bytes()
-    with open(table, "ab") as half_a_line:
-        half_a_line.write(b"train,audio/tr")
-    process = subprocess.Popen(command(root, sources), **QUIET)
-    mixtures = root / "train" / "mix"
-    wait_for(process, lambda: len(list(mixtures.glob("*.wav"))) > 5)
-    assert table.read_bytes().startswith(drawn)
-    assert not list(root.rglob("*_final.csv"))
-    before = times(root)
-    subprocess.run(command(root, sources), check=True, **QUIET)
-    after = times(root)
-    assert len(rows_of(root)) == 60
-    assert all(after[name] == value for name, value in before.items())
-    assert not list(root.rglob("*.partial")) and not table.exists()
-    other = tmp_path / "other" / "Mini"
-    make(other, 60, 0, 0, sources=sources, n_jobs=2)
-    assert contents(other) == contents(root)
-
-
-def test_fewer_mixtures_than_when_it_was_killed(sources, tmp_path):
-    root, whole = tmp_path / "Mini", tmp_path / "whole" / "Mini"
-    make(whole, 60, 0, 0, sources=sources)
-    process = subprocess.Popen(command(root, sources), **QUIET)
-    # At least one of the mixtures that are not asked for later is finished.
-    late = root / "train" / "mix" / rows_of(whole)[30]["mixFile"]
-    wait_for(process, late.exists)
-    before = times(root)
-    assert len(before) > 8 * 4
-    make(root, 20, 0, 0, sources=sources)
-    assert rows_of(root) == rows_of(whole)[:20]
-    assert not list((root / "train").glob("*_rows.csv"))
-    after = times(root)
-    assert all(after[name] == value for name, value in before.items())
-    named = {
-        f"train/{name}"
-        for row in rows_of(root)
-        for name in row_files(row).values()
-    }
-    assert named <= set(after) == named | set(before)
-    make(root, 60, 0, 0, sources=sources)
-    assert contents(root) == contents(whole)
-    extended = times(root)
-    assert all(extended[name] == value for name, value in after.items())
+def test_second_call_and_smaller_call_change_nothing(
+    corpus, own, tmp_path, capsys
+):
+    before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
+    make(corpus, sources=shutil.copy(own, tmp_path))
+    make(corpus, n_train=2, n_test=0, sources=own)
+    assert "has 12 mixtures, more than the 2 asked" in capsys.readouterr().out
+    after = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
+    assert before == after

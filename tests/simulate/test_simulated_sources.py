@@ -1,55 +1,56 @@
-"""The sources table: reading, refusals, built-in plan.
-
-Authors
- * The PolSESS recipe team 2026
-"""
+"""The sources table: reading, refusals, built-in plan."""
 
 import pytest
-from simulate.acoustics import (
-    INDOOR_SCENES,
-    OUTDOOR_SCENES,
-    REVERB_RANGES,
-    SCENE_CLASSES,
-    SUBSETS,
-    event_scenes,
-)
+from simulate.acoustics import REVERB_RANGES, SCENE_CLASSES, event_scenes
 from simulate.builtin import plan_sources
 from simulate.sounds import read_sounds
 from simulate.sources import COLUMNS, SimulationError, read_pools, read_sources
-from sources import (
-    RATE,
-    SECONDS,
-    pool_of,
-    read_table,
-    write_sources,
-    write_table,
-)
+from sources import RATE, SECONDS, pool_of, read_table, write_table
 
 
-def test_reads_a_users_table(tmp_path):
-    recordings = read_sources(write_sources(tmp_path))
-    assert len(recordings) == 15
-    assert {r.sample_rate for r in recordings} == {RATE}
-    assert {r.frames for r in recordings} == {round(SECONDS * RATE)}
+@pytest.fixture
+def table(own, tmp_path):
+    """A table of its own, with absolute paths of the shared recordings."""
+    rows = read_table(own)
+    for row in rows:
+        row["filePath"] = str(own.parent / row["filePath"])
+    return write_table(tmp_path / "sources.csv", rows)
 
 
-def test_accepts_byte_order_mark_and_windows_line_ends(tmp_path):
-    table = write_sources(tmp_path)
+def change(table, number, **values):
+    """Changes a row of a table."""
+    rows = read_table(table)
+    rows[number].update(values)
+    write_table(table, rows)
+
+
+def problems_of(table):
+    """The lines of the error in which reading a table ends."""
+    with pytest.raises(SimulationError) as caught:
+        read_sources(table)
+    return str(caught.value).splitlines()
+
+
+def test_a_users_table_of_relative_and_absolute_paths(own, table):
+    change(table, 0, subset=" train ", duration="3.04")  # rounded
     text = table.read_text(encoding="utf-8").replace("\n", "\r\n")
     table.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert len(read_sources(table)) == 15
+    for recordings in (read_sources(own), read_sources(table)):
+        assert len(recordings) == 15
+        assert {r.sample_rate for r in recordings} == {RATE}
+        assert {r.frames for r in recordings} == {SECONDS * RATE}
 
 
 @pytest.mark.parametrize(
-    "row, column, value, message",
+    "number, column, value, message",
     [
         (0, "subset", "valid", "subset 'valid', expected one of train"),
         (0, "role", "noise", "role 'noise', expected one of speech"),
         (0, "speaker", "", "speech without a speaker"),
         (0, "sampleRate", "16000", "the table says 16000, the file 44100"),
         (0, "channels", "1", "the table says 1, the file 2"),
-        (0, "duration", "9.5", "the table says 9.5, the file 3"),
-        (0, "duration", "long", "the table says long, the file 3"),
+        (0, "duration", "3.06", "the table says 3.06, the file 3"),
+        (0, "duration", "", "the table says nothing, the file 3"),
         (0, "filePath", "no/such.wav", "no such file"),
         (0, "filePath", "sources.csv", "unreadable audio"),
         (2, "class", "moon", "class 'moon', expected one of airport"),
@@ -57,94 +58,88 @@ def test_accepts_byte_order_mark_and_windows_line_ends(tmp_path):
         (5, "speaker", "train_jan", "speaker train_jan is in val, but in tr"),
     ],
 )
-def test_row_at_fault_is_named(tmp_path, row, column, value, message):
-    table = write_sources(tmp_path)
-    rows = read_table(table)
-    rows[row][column] = value
-    write_table(table, rows)
-    with pytest.raises(SimulationError) as caught:
-        read_sources(table)
-    assert message in str(caught.value)
-    assert f"line {row + 2} (" in str(caught.value)
+def test_row_at_fault_is_named(table, number, column, value, message):
+    change(table, number, **{column: value})
+    header, problem = problems_of(table)
+    assert header == f"{table}: 1 problem(s)"
+    assert message in problem and f"line {number + 2} (" in problem
 
 
-def test_all_faults_are_reported_at_once(tmp_path):
-    table = write_sources(tmp_path)
-    rows = read_table(table)
-    rows[0]["channels"], rows[1]["speaker"], rows[7]["class"] = "1", "", "x"
-    write_table(table, rows)
-    with pytest.raises(SimulationError) as caught:
-        read_sources(table)
-    assert str(caught.value).startswith(f"{table}: 3 problem(s)")
+def test_all_faults_are_counted_and_20_shown(table):
+    for number in range(11):
+        change(table, number, channels="1", sampleRate="1")
+    header, *shown, more = problems_of(table)
+    assert header == f"{table}: 22 problem(s)" and len(shown) == 20
+    assert more == "  ... and 2 more"
 
 
-def test_recording_in_two_subsets_is_refused(tmp_path):
-    table = write_sources(tmp_path)
-    rows = read_table(table)
+def test_recording_in_two_subsets_is_refused(own, table):
     # The same file under another spelling of its path.
-    rows[7]["filePath"] = "audio/../audio/train/office/1.wav"
-    write_table(table, rows)
-    with pytest.raises(SimulationError, match="also in line 4 .train."):
-        read_sources(table)
+    path = own.parent / "audio/../audio/train/airport/1.wav"
+    change(table, 7, filePath=path)
+    assert "also in line 4 (train)" in problems_of(table)[1]
 
 
-def test_missing_column_table_and_rows(tmp_path):
-    table = write_sources(tmp_path)
-    rows = read_table(table)
-    write_table(table, rows, columns=COLUMNS[:-1])
-    with pytest.raises(SimulationError, match=r"missing column\(s\) speaker"):
-        read_sources(table)
+def test_missing_column_rows_and_table(table):
+    write_table(table, read_table(table), columns=COLUMNS[:-1])
+    assert "missing column(s) speaker; found" in problems_of(table)[1]
     write_table(table, [])
-    with pytest.raises(SimulationError, match="no rows"):
-        read_sources(table)
-    with pytest.raises(SimulationError, match="no such file"):
-        read_sources(tmp_path / "none.csv")
+    assert "no rows" in problems_of(table)[1]
+    table.unlink()
+    assert "no such file" in problems_of(table)[1]
 
 
-def test_what_a_subset_lacks_is_named(tmp_path):
-    table = write_sources(tmp_path)
-    recordings = read_sources(table)
+@pytest.mark.parametrize(
+    "without, seconds, ratio, problem",
+    [
+        ([], 3.0, 0.5, ""),
+        (
+            [],
+            3.01,
+            0.5,
+            "train: 0 speaker(s) with a recording of at least 3.01",
+        ),
+        (["park"], 2.0, 0.9, "no outdoor scene"),
+        (["park"], 2.0, 1.0, ""),
+        (["airport"], 2.0, 0.1, "no indoor scene"),
+        (["airport"], 2.0, 0.0, ""),
+        (
+            ["Keys_jangling"],
+            2.0,
+            0.5,
+            "compatible with the scene class airport",
+        ),
+        (["Keys_jangling"], 2.0, 0.5, "compatible with the scene class park"),
+    ],
+)
+def test_what_a_subset_lacks_is_named(own, without, seconds, ratio, problem):
+    problems = "\n".join(pool_of(own, seconds, without).problems(ratio))
+    assert problem in problems and bool(problem) == bool(problems)
 
-    def problems(recordings, segment_seconds=2.0, indoor_ratio=0.5):
-        """Problems of a pool with these recordings."""
-        pool = pool_of(table, recordings, segment_seconds)
-        return "\n".join(pool.problems(indoor_ratio))
 
-    assert not problems(recordings)
-    assert "0 speaker(s)" in problems(recordings, 3.5)
-    one = [r for r in recordings if r.speaker != "train_jan"]
-    assert "1 speaker(s)" in problems(one)
-    indoor = [r for r in recordings if r.labels != ("park",)]
-    assert "no outdoor scene" in problems(indoor)
-    assert not problems(indoor, indoor_ratio=1.0)
-    silent = [r for r in recordings if r.role != "events"]
-    for scene_class in ("office", "park"):
-        expected = f"compatible with the scene class {scene_class}"
-        assert expected in problems(silent)
-
-
-def test_subsets_that_lack_something_are_named_together(tmp_path):
-    table = write_sources(tmp_path)
+def test_what_all_subsets_lack_is_named_at_once(own):
     options = {"sample_rate": 8000, "segment_seconds": 9, "indoor_ratio": 0.5}
-    with pytest.raises(SimulationError) as caught:
-        read_pools(table, ["train", "test"], options)
-    assert "train: 0 speaker(s)" in str(caught.value)
-    assert "test: 0 speaker(s)" in str(caught.value)
+    with pytest.raises(SimulationError, match=r"(?s)train: 0 .*test: 0 sp"):
+        read_pools(own, ["train", "test"], options)
 
 
-def test_event_with_several_labels_is_found_by_each(tmp_path):
-    table = write_sources(tmp_path)
-    rows = read_table(table)
-    rows[4]["class"] = "Dog, Animal,Door"
-    write_table(table, rows)
+def test_two_recordings_of_one_speaker_are_no_two_speakers(table):
+    change(table, 1, speaker="train_anna")
+    assert "train: 1 speaker(s)" in pool_of(table).problems(0.5)[0]
+
+
+def test_event_with_several_labels_is_found_by_each(table):
+    change(table, 4, **{"class": "Dog, Animal,Glass"})
     pool = pool_of(table)
-    assert pool.event_classes == {"office": ["Door"], "park": ["Animal", "Dog"]}
+    assert pool.event_classes["airport"] == ["Glass"]
+    assert pool.event_classes["park"] == ["Animal", "Dog"]
 
 
 def test_the_24_scene_classes_and_their_rooms():
-    assert len(INDOOR_SCENES) == 16 and len(OUTDOOR_SCENES) == 8
-    assert set(REVERB_RANGES) == set(INDOOR_SCENES)
-    assert len(event_scenes()) == 193
+    assert len(set(SCENE_CLASSES)) == 24 and len(REVERB_RANGES) == 16
+    assert (
+        set(REVERB_RANGES) < set(SCENE_CLASSES) and len(event_scenes()) == 193
+    )
     assert set().union(*event_scenes().values()) == set(SCENE_CLASSES)
     assert REVERB_RANGES["car"]["decay"] == (0.95, 0.99)
     assert REVERB_RANGES["airport"]["pre_delay"] == (0.01, 0.5)
@@ -152,25 +147,21 @@ def test_the_24_scene_classes_and_their_rooms():
 
 def test_built_in_sources_cover_everything_and_share_nothing():
     rows = plan_sources(12.0)
-    assert len({row["filePath"] for row in rows}) == len(rows)
-    for subset in SUBSETS:
-        scenes = {
-            r["class"]
-            for r in rows
-            if r["subset"] == subset and r["role"] == "envScene"
-        }
-        assert scenes == set(SCENE_CLASSES)
-    subset_of = {}
-    for row in rows:
-        if row["role"] == "speech":
-            subset_of.setdefault(row["speaker"], set()).add(row["subset"])
-    assert len(subset_of) >= 40
-    assert all(len(subsets) == 1 for subsets in subset_of.values())
-
-
-def test_every_scene_has_compatible_built_in_events():
+    assert len({row["filePath"] for row in rows}) == len(rows) == 570
     events = read_sounds()["events"]
-    assert len(events) == 21
-    for scene_class in SCENE_CLASSES:
-        compatible = [e for e in events if scene_class in event_scenes()[e]]
-        assert len(compatible) >= 3, scene_class
+    for scene in SCENE_CLASSES:
+        assert sum(scene in event_scenes()[event] for event in events) >= 3
+    speakers = [row["speaker"] for row in rows]
+    for subset, n_voices, count in (
+        ("train", 26, 4),
+        ("val", 8, 2),
+        ("test", 8, 2),
+    ):
+        some = [row for row in rows if row["subset"] == subset]
+        for role, classes in (("envScene", SCENE_CLASSES), ("events", events)):
+            labels = [row["class"] for row in some if row["role"] == role]
+            assert sorted(labels) == sorted([*classes] * count)
+        voices = [row["speaker"] for row in some if row["role"] == "speech"]
+        assert len(set(voices)) == n_voices
+        # Five recordings each, all of them in this subset.
+        assert all(speakers.count(v) == voices.count(v) == 5 for v in voices)

@@ -1,33 +1,22 @@
 """A stream gives the estimates of the whole signal as early as they are known."""
 
+import pickle
 import re
 
 import numpy as np
 import pytest
 import torch
 from fast.convtasnet import MaskNet
-from inference.trained import load_trained
 from made_runs import CAUSAL, make_run
 from recipe import SEPARATION
 from separator import Separator
 from streaming.streaming import StreamingSeparator
 
 from speechbrain.lobes.models import conv_tasnet
-from speechbrain.lobes.models.dual_path import (
-    Decoder,
-    Dual_Path_Model,
-    Encoder,
-    SBTransformerBlock,
-)
+from speechbrain.lobes.models.dual_path import Decoder, Encoder
 
 SIZES = dict(N=32, B=8, H=8, P=3, X=2, R=1, C=2)
 KERNEL, STRIDE = 16, 8
-KINDS = [
-    dict(P=3, C=1),
-    dict(P=3, C=2),
-    dict(P=5, C=1),
-    dict(P=5, C=2, mask_nonlinear="softmax"),
-]
 
 
 def separator_of(masknet, kernel=KERNEL, bias=False):
@@ -70,77 +59,67 @@ def offline(separator, signal):
 
 
 def streamed(stream, signal, block):
-    """Output of a stream in blocks of a size, [time, source]."""
+    """Output of a stream in blocks of a size, or of several, [time, source]."""
     parts = [stream.push(part) for part in signal.split(block)]
     return torch.cat([*parts, stream.flush()])
 
 
-def known(pushed):
-    """Number of estimates that depend on the pushed samples alone."""
-    frames = [f for f in range(pushed) if f * STRIDE + KERNEL <= pushed]
-    return len(frames) * STRIDE
+def same(found, expected):
+    return torch.allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", KINDS, ids=str)
-@pytest.mark.parametrize("block", [1, 7, 8, 16, 333, 1003])
-def test_a_stream_is_speechbrains_network_on_the_whole(options, block):
+@pytest.mark.parametrize(
+    "options",
+    [dict(C=1), dict(C=2), dict(P=5, C=2, mask_nonlinear="softmax")],
+    ids=str,
+)
+def test_a_stream_is_speechbrains_network_on_the_whole(options):
     fast, stock = nets(**CAUSAL, **options)
-    signal = signal_of(1003)
+    signal = torch.cat([torch.zeros(200), signal_of(1003)])
     expected = offline(stock, signal)
-    assert expected[:-8].abs().mean() > 0.01  # far above the tolerance
+    assert expected[200:-8].abs().mean() > 0.01  # far above the tolerance
     assert not expected[-3:].any()  # after the last whole frame
     for separator in (fast, stock):
-        found = streamed(StreamingSeparator(separator), signal, block)
-        assert found.shape == expected.shape
-        assert (found - expected).abs().max() < 1e-5
-        assert (found - offline(separator, signal)).abs().max() < 1e-5
+        for block in (1, 7, 8, 16, 333, 1003):
+            found = streamed(StreamingSeparator(separator), signal, block)
+            assert found.shape == expected.shape and same(found, expected)
 
 
 @pytest.mark.parametrize("kernel, bias", [(16, True), (21, True), (2, False)])
-@pytest.mark.parametrize("time", [0, 1, 9, 500])  # more than a kernel
-def test_other_kernels_a_bias_and_every_end(kernel, bias, time):
+def test_other_kernels_a_bias_and_every_end(kernel, bias):
     separator = separator_of(MaskNet(**SIZES, **CAUSAL), kernel, bias)
-    signal = signal_of(kernel + time)
-    expected = offline(separator, signal)
     stream = StreamingSeparator(separator)
-    for block in (1, 13, 600):
-        found = torch.cat(list(stream.run([signal], block)))
-        assert torch.allclose(found, expected, atol=1e-5)
+    for more in (0, 1, 9, 500):
+        signal = signal_of(kernel + more)
+        expected = offline(separator, signal)
+        for block in (1, 13, 600):
+            found = torch.cat(list(stream.run([signal], block)))
+            assert same(found, expected)
 
 
 def test_a_long_stream_of_changing_blocks_keeps_no_more_memory(net):
-    signal = signal_of(24_000)
-    sizes = torch.randint(0, 700, (200,), generator=torch.Generator())
-    stream, at, parts = StreamingSeparator(net), 0, []
-    memory = kept_numbers(stream)
-    for size in sizes.tolist():
-        parts.append(stream.push(signal[at : at + size]))
-        at += size
-    assert at > len(signal)
-    parts.append(stream.flush())
-    expected = offline(net, signal)
-    assert (torch.cat(parts) - expected).abs().max() < 1e-5
-    stream.push(signal)
-    assert kept_numbers(stream) <= memory + KERNEL + STRIDE
+    def n_bytes():
+        """All that the stream keeps, but for the network."""
+        kept = [v for v in vars(stream).values() if v is not net]
+        return len(pickle.dumps(kept))
 
-
-def kept_numbers(stream):
-    """How many numbers a stream keeps."""
-    kept = [block.past.memory for block in stream._blocks]
-    kept += [stream._samples, stream._tail]
-    return sum(len(tensor.untyped_storage()) // 4 for tensor in kept)
+    stream, signal = StreamingSeparator(net), signal_of(60_000)
+    before = n_bytes()
+    sizes = torch.randint(0, 700, (150,), generator=torch.Generator()).tolist()
+    sizes.append(len(signal) - sum(sizes))
+    assert same(streamed(stream, signal, sizes), offline(net, signal))
+    for size in (60_000, 700, 1):
+        stream.push(signal[:size])
+        assert n_bytes() < before + 1000
 
 
 def test_estimates_come_as_soon_as_the_network_can_know_them(net):
     stream = StreamingSeparator(net)
-    assert stream.latency_samples == 15
     signal = signal_of(300)
     expected = offline(net, signal)
-    delays = []
-    returned = 0
+    delays, returned = [], 0
     for pushed in range(1, 201):
         returned += len(stream.push(signal[pushed - 1 : pushed]))
-        assert returned == known(pushed)
         delays.append(pushed - returned)
         # The next estimate, and no earlier one, still depends on the future.
         changed = signal.clone()
@@ -148,42 +127,24 @@ def test_estimates_come_as_soon_as_the_network_can_know_them(net):
         other = offline(net, changed)
         assert torch.equal(other[:returned], expected[:returned])
         assert not torch.equal(other[returned], expected[returned])
-    assert max(delays) == stream.latency_samples
+    assert max(delays) == stream.latency_samples == 15
 
 
-def test_a_stream_depends_on_the_past(net):
-    signal = signal_of(2000)
-    whole = streamed(StreamingSeparator(net), signal, 100)
-    rest = streamed(StreamingSeparator(net), signal[1000:], 100)
-    assert (rest[50:100] - whole[1050:1100]).abs().max() > 1e-3
-
-
-def test_a_network_that_is_not_causal_depends_on_the_future():
-    """Negative control of the test of the delay."""
-    separator = nets()[0]
-    signal = signal_of(2000)
-    changed = signal.clone()
-    changed[1000:] = 0
-    before, after = (offline(separator, x) for x in (signal, changed))
-    assert not torch.equal(before[: known(1000)], after[: known(1000)])
-
-
-def test_streams_are_independent_of_each_other(net):
-    signals = signal_of(1000, seed=1), signal_of(1000, seed=2)
+def test_streams_are_independent(net):
+    signals = [signal_of(1000, seed) for seed in (1, 2)]
     expected = [offline(net, signal) for signal in signals]
-    streams = StreamingSeparator(net), StreamingSeparator(net)
-    parts = [], []
-    for at in range(0, 1000, 50):
-        for number in (0, 1):
-            block = signals[number][at : at + 50]
-            parts[number].append(streams[number].push(block))
-    for number in (0, 1):
-        found = torch.cat([*parts[number], streams[number].flush()])
-        assert torch.allclose(found, expected[number], atol=1e-5)
+    streams = [StreamingSeparator(net) for _ in signals]
+    parts = [
+        [stream.push(block) for stream, block in zip(streams, blocks)]
+        for blocks in zip(*(signal.split(50) for signal in signals))
+    ]
+    parts.append([stream.flush() for stream in streams])
+    for found, whole in zip(zip(*parts), expected):
+        assert same(torch.cat(found), whole)
     streams[0].push(signals[1])
     streams[0].reset()
-    found = streamed(streams[0], signals[0], 64)  # after a reset and flush
-    assert torch.allclose(found, expected[0], atol=1e-5)
+    for _ in range(2):  # after a reset, and after a flush
+        assert same(streamed(streams[0], signals[0], 64), expected[0])
 
 
 @pytest.mark.parametrize("task", ["ES", "SB"])
@@ -202,36 +163,30 @@ def test_the_example_of_the_readme_streams_a_causal_run(
     assert len(played) == len(names["microphone"]) + 1
     expected = offline(net, signal)
     assert expected.shape == (1000, 1 if task == "ES" else 2)
-    assert torch.allclose(torch.cat(played), expected, atol=1e-5)
-    assert load_trained(run).task == task
+    assert same(torch.cat(played), expected)
 
 
-@pytest.mark.parametrize(
-    "options, problem",
-    [
-        (dict(norm_type="cLN", causal=False), "read future frames"),
-        (dict(), "GlobalLayerNorm"),
-    ],
-    ids=str,
-)
-def test_networks_that_are_not_causal_are_refused(options, problem):
-    for separator in nets(**options):
+def refused(problem, *separators):
+    for separator in separators:
         with pytest.raises(ValueError, match=problem) as error:
             StreamingSeparator(separator)
         assert "--norm_type=cLN --causal=True" in str(error.value)
 
 
-def test_other_networks_are_refused():
-    block = SBTransformerBlock(1, 32, 2)
-    masknet = Dual_Path_Model(32, 32, block, block, num_layers=1, K=10)
-    with pytest.raises(ValueError, match="network is a Dual_Path_Model; train"):
-        StreamingSeparator(separator_of(masknet))
-    with pytest.raises(ValueError, match="float64 and not float32"):
-        StreamingSeparator(separator_of(MaskNet(**SIZES, **CAUSAL)).double())
-    separator = separator_of(MaskNet(**SIZES, **CAUSAL))
+def test_networks_that_cannot_stream_are_refused(net):
+    refused("read future frames", *nets(norm_type="cLN", causal=False))
+    refused("GlobalLayerNorm", *nets())
+    refused("network is a Identity; train", separator_of(torch.nn.Identity()))
+    refused("float64 and not float32", nets(**CAUSAL)[0].double())
+    separator = nets(**CAUSAL)[0]
     separator.decoder = Decoder(32, 1, kernel_size=16, stride=4)
-    with pytest.raises(ValueError, match="another kernel or stride"):
-        StreamingSeparator(separator)
+    refused("another kernel or stride", separator)
+    for part in ("norm", "act_0"):
+        separator = nets(**CAUSAL)[1]
+        *_, block = separator.masknet.temporal_conv_net.values()
+        layers = block.layers if part == "norm" else block.layers["DSconv"]
+        layers[part] = conv_tasnet.GlobalLayerNorm(8)
+        refused("GlobalLayerNorm", separator)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +210,8 @@ def test_wrong_samples_are_refused_and_the_stream_goes_on(
     first = stream.push(signal[:100])
     with pytest.raises(ValueError, match=message):
         stream.push(samples)
-    found = torch.cat([first, stream.push(signal[100:]), stream.flush()])
-    assert torch.allclose(found, offline(net, signal), atol=1e-5)
+    rest = streamed(stream, signal[100:], 200)
+    assert same(torch.cat([first, rest]), offline(net, signal))
 
 
 def test_a_stream_shorter_than_the_kernel_is_refused_at_its_end(net):
@@ -265,10 +220,7 @@ def test_a_stream_shorter_than_the_kernel_is_refused_at_its_end(net):
         assert stream.push(signal_of(time)).shape == (0, 2)
         with pytest.raises(ValueError, match=f"{time} samples .* kernel of 16"):
             stream.flush()
-    signal = signal_of(16)
-    assert torch.allclose(
-        streamed(stream, signal, 16), offline(net, signal), atol=1e-5
-    )
+    assert len(streamed(stream, signal_of(16), 16)) == 16
 
 
 def test_other_floats_and_arrays_are_accepted(net):
@@ -287,7 +239,7 @@ def test_other_floats_and_arrays_are_accepted(net):
         stream = StreamingSeparator(net)
         found = torch.cat([stream.push(samples), stream.flush()])
         assert found.dtype == torch.float32 and not found.requires_grad
-        assert torch.allclose(found, expected, atol=1e-5)
+        assert same(found, expected)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -298,31 +250,24 @@ def test_the_network_and_its_surroundings_stay_as_they_are(training):
     kept = signal.clone()
     with torch.autocast("cpu", torch.bfloat16):
         found = streamed(StreamingSeparator(separator), signal, 100)
-    assert torch.allclose(found, offline(separator, signal), atol=1e-5)
-    assert torch.equal(signal, kept)
-    assert torch.is_grad_enabled()
+    assert same(found, offline(separator, signal))
+    assert torch.equal(signal, kept) and torch.is_grad_enabled()
     assert all(m.training is training for m in separator.modules())
-    for name, value in separator.state_dict().items():
-        assert torch.equal(value, before[name])
+    state = separator.state_dict()
+    assert all(torch.equal(state[name], before[name]) for name in before)
     assert all(
-        p.grad is None and p.requires_grad for p in separator.parameters()
+        p.requires_grad and p.grad is None for p in separator.parameters()
     )
 
 
 def test_a_reset_takes_over_new_weights(net):
     separator = nets(**CAUSAL)[0]
     stream = StreamingSeparator(separator)
-    torch.nn.init.normal_(separator.masknet.mask_conv1x1.conv.weight)
-    for block in separator.masknet.temporal_conv_net.values():
-        torch.nn.init.normal_(block.layers["DSconv"]["conv_0"].conv.weight)
+    for name, parameter in separator.masknet.named_parameters():
+        if "conv_0" in name or "mask" in name:
+            torch.nn.init.normal_(parameter)
     stream.reset()
     signal = signal_of(400)
     found = streamed(stream, signal, 50)
     assert torch.allclose(found, offline(separator, signal), atol=1e-4)
     assert not torch.allclose(found, offline(net, signal), atol=1e-2)
-
-
-def test_silence_stays_finite(net):
-    stream = StreamingSeparator(net)
-    for signal in (torch.zeros(400), torch.ones(400) / 32768):
-        assert streamed(stream, signal, 80).isfinite().all()

@@ -1,7 +1,7 @@
 """A user's own sources, and what is read from a corpus made of them."""
 
 import csv
-import pathlib
+import itertools
 
 import numpy as np
 import soundfile
@@ -13,52 +13,42 @@ from simulate.sources import COLUMNS, SourcePool, read_sources
 
 RATE = 44100
 SECONDS = 3.0
-OPTIONS = {"seed": 3, "segment_seconds": 1.0, "n_jobs": 1}
+USUAL = {"n_train": 12, "n_val": 3, "n_test": 3}
+USUAL |= {"seed": 3, "segment_seconds": 1.0, "n_jobs": 1}
 
 
 def words(root, **options):
     """The options of the command that makes a corpus."""
-    pairs = {"output_folder": root, **OPTIONS, **options}.items()
+    pairs = {"output_folder": root, **USUAL, **options}.items()
     return [f"--{name}={value}" for name, value in pairs if value is not None]
 
 
-def make(root, n_train=6, n_val=2, n_test=2, **options):
+def make(root, **options):
     """Makes a corpus as the command does."""
-    counts = {"n_train": n_train, "n_val": n_val, "n_test": n_test}
-    make_corpus(parse_arguments(words(root, **counts, **options)))
-
-
-def speech_like(rng, n):
-    """Noise in syllables, never silent for long."""
-    time = np.arange(n) / RATE
-    envelope = 0.2 + np.abs(np.sin(2 * np.pi * rng.uniform(2, 4) * time))
-    return 0.12 * envelope * rng.standard_normal(n)
+    make_corpus(parse_arguments(words(root, **options)))
 
 
 def write_sources(folder):
     """Sources of 44.1 kHz in stereo, 5 recordings a subset; their table."""
     rng = np.random.default_rng(0)
+    kinds = [("speech", "speech", "anna"), ("speech", "speech", "jan")]
+    kinds += [("envScene", "airport", ""), ("envScene", "park", "")]
+    kinds.append(("events", "Keys_jangling", ""))
     rows = []
-    for subset in SUBSETS:
-        for role, label, speaker in (
-            ("speech", "speech", f"{subset}_anna"),
-            ("speech", "speech", f"{subset}_jan"),
-            ("envScene", "office", ""),
-            ("envScene", "park", ""),
-            ("events", "Keys_jangling", ""),
-        ):
-            name = f"audio/{subset}/{speaker or label}/1.wav"
-            path = pathlib.Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            left = speech_like(rng, round(SECONDS * RATE))
-            right = 0.5 * left + 0.01 * rng.standard_normal(len(left))
-            soundfile.write(path, np.stack([left, right], 1), RATE, "PCM_16")
-            values = [subset, name, role, "own", label]
-            values += [RATE, SECONDS, 2, speaker]
-            rows.append(dict(zip(COLUMNS, values)))
-    table = pathlib.Path(folder) / "sources.csv"
-    write_table(table, rows)
-    return table
+    for subset, (role, label, speaker) in itertools.product(SUBSETS, kinds):
+        speaker = speaker and f"{subset}_{speaker}"
+        name = f"audio/{subset}/{speaker or label}/1.wav"
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Noise in syllables, never silent for long.
+        time = np.arange(round(SECONDS * RATE)) / RATE
+        left = 0.2 + np.abs(np.sin(2 * np.pi * rng.uniform(2, 4) * time))
+        left *= 0.12 * rng.standard_normal(len(time))
+        right = 0.5 * left + 0.01 * rng.standard_normal(len(left))
+        soundfile.write(path, np.stack([left, right], 1), RATE, "PCM_16")
+        values = [subset, name, role, "own", label, RATE, SECONDS, 2, speaker]
+        rows.append(dict(zip(COLUMNS, values)))
+    return write_table(folder / "sources.csv", rows)
 
 
 def write_table(table, rows, columns=COLUMNS):
@@ -66,6 +56,7 @@ def write_table(table, rows, columns=COLUMNS):
         writer = csv.DictWriter(lines, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+    return table
 
 
 def read_table(table):
@@ -73,17 +64,17 @@ def read_table(table):
         return list(csv.DictReader(lines))
 
 
-def pool_of(table, recordings=None, segment_seconds=2.0, sample_rate=8000):
-    """The training pool of a sources table, or of some of its recordings."""
-    reader = SegmentReader(table.parent, sample_rate, segment_seconds)
-    if recordings is None:
-        recordings = read_sources(table)
-    return SourcePool(recordings, "train", reader)
+def pool_of(table, segment_seconds=2.0, without=()):
+    """The training pool of a table, without some classes and speakers."""
+    reader = SegmentReader(table.parent, 8000, segment_seconds)
+    found = read_sources(table)
+    found = [r for r in found if not {*r.labels, r.speaker} & {*without}]
+    return SourcePool(found, "train", reader)
 
 
-def rewrite(folder, subject, change):
+def rewrite(table, subject, change):
     """Replaces the signal of a training source by change(signal)."""
-    path = folder / f"audio/train/{subject}/1.wav"
+    path = table.parent / f"audio/train/{subject}/1.wav"
     soundfile.write(path, change(soundfile.read(path)[0]), RATE, "PCM_16")
 
 
@@ -92,28 +83,27 @@ def rows_of(root, subset="train"):
 
 
 def samples_of(root, row):
+    """Column of a row -> samples of its file."""
     return {
         column: soundfile.read(root / row["subset"] / name, dtype="int16")[0]
         for column, name in row_files(row).items()
     }
 
 
+def look(root, see):
+    """Path below the root -> see(file)."""
+    paths = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(root)): see(path) for path in paths}
+
+
 def contents(root):
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+    return look(root, lambda path: path.read_bytes())
 
 
 def times(root):
-    return {
-        str(path.relative_to(root)): path.stat().st_mtime_ns
-        for path in sorted(root.rglob("*.wav"))
-    }
+    return look(root, lambda path: path.stat().st_mtime_ns)
 
 
-def level_dbfs(samples):
-    """RMS of 16-bit samples in dB against full scale."""
-    power = np.mean(np.square(samples.astype(np.float64) / 32768))
-    return 10 * np.log10(power)
+def level_db(samples):
+    """RMS in dB."""
+    return 10 * np.log10(np.mean(np.square(samples, dtype=float)))
