@@ -70,17 +70,7 @@ ESTIMATE = with_noise(REFERENCE, 0.2)
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_si_sdr_equals_torchmetrics(name):
-    estimate, reference = map(np.float64, SIGNALS[name])
-    # Its constant is an absolute level, to which quiet signals are not equal.
-    level = np.abs(reference).max()
-    pair = torch.tensor(estimate / level), torch.tensor(reference / level)
-    expected = reference_si_sdr(*pair, zero_mean=True).item()
-    assert si_sdr(estimate, reference) == pytest.approx(expected, abs=1e-3)
-
-
-@pytest.mark.parametrize("name", SIGNALS)
-def test_sdr_equals_mir_eval(name):
+def test_ratios_equal_those_of_torchmetrics_and_mir_eval(name):
     estimate, reference = SIGNALS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -88,6 +78,11 @@ def test_sdr_equals_mir_eval(name):
             reference[None], estimate[None], compute_permutation=False
         )
     assert sdr(estimate, reference) == pytest.approx(expected[0], abs=0.01)
+    # Its constant is an absolute level, to which quiet signals are not equal.
+    level = np.abs(reference).max().astype(float)
+    pair = torch.tensor(estimate / level), torch.tensor(reference / level)
+    expected = reference_si_sdr(*pair, zero_mean=True).item()
+    assert si_sdr(estimate, reference) == pytest.approx(expected, abs=1e-3)
 
 
 def test_sdr_of_a_tone_that_fades_is_exact():
@@ -97,11 +92,6 @@ def test_sdr_of_a_tone_that_fades_is_exact():
     estimate = with_noise(tone, 0.01)
     # The filter can only take from the noise what lies at the tone.
     assert sdr(estimate, tone) == pytest.approx(40, abs=0.3)
-    two_taps = np.stack([tone, np.roll(tone, 1)], -1)
-    target = two_taps @ np.linalg.lstsq(two_taps, estimate, rcond=None)[0]
-    error = estimate - target
-    bound = 10 * np.log10((target @ target) / (error @ error))
-    assert sdr(estimate, tone) >= bound
 
 
 @pytest.mark.parametrize("snr_db", [-20.0, 0.0, 3.5, 80.0, 150.0])
@@ -121,31 +111,28 @@ EVEN = np.tile([1.0, -1.0], 50)
 
 
 @pytest.mark.parametrize(
-    "metric, estimate, reference, message",
+    "metrics, estimate, reference, message",
     [
-        (metric, *case)
-        for metric in (si_sdr, sdr)
-        for case in (
-            (RAMP, np.zeros(100), "silent reference"),
-            (np.zeros(100), RAMP, "silent estimate"),
-            (RAMP, RAMP, "equal to the reference"),
-            (-3 * RAMP, RAMP, "equal to the reference"),
-        )
-    ]
-    + [
-        (si_sdr, RAMP, CONSTANT, "silent reference"),
-        (si_sdr, CONSTANT, RAMP, "silent estimate"),
-        (si_sdr, EVEN, np.repeat(EVEN[:50], 2), "nothing of the reference"),
+        ([si_sdr, sdr], RAMP, 0 * RAMP, "silent reference"),
+        ([si_sdr, sdr], 0 * RAMP, RAMP, "silent estimate"),
+        ([si_sdr, sdr], RAMP, RAMP, "equal to the reference"),
+        ([si_sdr, sdr], -3 * RAMP, RAMP, "equal to the reference"),
+        ([si_sdr], RAMP, CONSTANT, "silent reference"),
+        ([si_sdr], CONSTANT, RAMP, "silent estimate"),
+        ([si_sdr], EVEN, np.repeat(EVEN[:50], 2), "nothing of the reference"),
     ],
 )
-def test_ratio_without_an_answer_raises(metric, estimate, reference, message):
+def test_ratio_without_an_answer_raises(metrics, estimate, reference, message):
     assert CONSTANT.mean() != 0.1
-    with pytest.raises(ValueError, match=message):
-        metric(estimate, reference)
+    for metric in metrics:
+        with pytest.raises(ValueError, match=message):
+            metric(estimate, reference)
 
 
-@pytest.mark.parametrize("gain, dtype", [(1, "float32"), (1e-6, "float64")])
-@pytest.mark.parametrize("rate, mode", [(8000, "nb"), (16000, "wb")])
+@pytest.mark.parametrize(
+    "gain, dtype, rate, mode",
+    [(1, "float32", 8000, "nb"), (1e-6, "float64", 16000, "wb")],
+)
 def test_packages_are_given_the_right_order_and_band(gain, dtype, rate, mode):
     estimate = (gain * ESTIMATE).astype(dtype)
     reference = (gain * REFERENCE).astype(dtype)
@@ -160,10 +147,13 @@ def test_silent_bands_have_the_same_score_each_time():
     """pystoi fills them with numbers that it draws."""
     estimate = ESTIMATE.copy()
     estimate[4000:9000] = 0
-    state = np.random.get_state()[1].copy()
-    found = {estoi(estimate, REFERENCE, RATE) for _ in range(3)}
+    found = set()
+    for seed in range(3):
+        np.random.seed(seed)
+        state = np.random.get_state()[1].copy()
+        found.add(estoi(estimate, REFERENCE, RATE))
+        assert np.array_equal(state, np.random.get_state()[1])
     assert len(found) == 1
-    assert np.array_equal(state, np.random.get_state()[1])
 
 
 NOISE = np.random.default_rng(0).standard_normal(8000)
