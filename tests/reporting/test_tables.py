@@ -125,6 +125,7 @@ def test_cells_tell_means_medians_and_failures():
             ("a", "S", "outdoor", "s1", 1.0, -0.001),
             ("b", "S", "outdoor", "s1", np.nan, 0.0),
             ("c", "S", "outdoor", "s1", 3.0, 0.0),
+            ("d", "S", "outdoor", "s1", 8.0, 0.0),
         ],
         stoi=0.75,
         pesq=np.nan,
@@ -133,17 +134,17 @@ def test_cells_tell_means_medians_and_failures():
     assert cells(table, "mean").loc[0].to_dict() == {
         "variant": "S",
         "setting": "outdoor",
-        "n": "3",
-        "si sdr": "2.00 [-10.71, 14.71] (1 failed)",
+        "n": "4",
+        "si sdr": "4.00 [-4.96, 12.96] (1 failed)",
         "si sdr mix": "0.00",  # not -0.00
-        "si sdri": "2.00 [-10.70, 14.70] (1 failed)",
+        "si sdri": "4.00 [-4.96, 12.96] (1 failed)",
         "stoi": "0.750 [0.750, 0.750]",
-        "pesq": "- (3 failed)",
+        "pesq": "- (4 failed)",
     }
     median = cells(table, "median").loc[0]
-    assert median["si sdr"] == "2.00 (1.41) (1 failed)"
+    assert median["si sdr"] == "3.00 (3.61) (1 failed)"
     assert median["si sdr mix"] == "0.00 (0.00)"
-    assert median["pesq"] == "- (3 failed)"
+    assert median["pesq"] == "- (4 failed)"
 
 
 def test_markdown_survives_any_text():
