@@ -1,137 +1,278 @@
-"""Comparison of runs: differences that are known.
+"""report.py compare: differences that are known, and what is refused."""
 
-Authors
- * The PolSESS recipe team 2026
-"""
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from paired_scores import GAINS, ROWS, lines_of, scores_of
+from recipe import SEPARATION
 from reporting.compare import compare, readable
+from reporting.report import main
 from scipy import stats
+from summary import write_csv
+
+ROWS = [
+    (f"{setting}{number:02d}", variant, setting)
+    for setting, count, variants in (
+        ("indoor", 12, ("SER", "R")),
+        ("outdoor", 4, ("S",)),
+    )
+    for number in range(count)
+    for variant in variants
+]
+# Without ties, whose p takes longer.
+GAINS = [
+    {"SER": 1.0, "R": 3.0, "S": -1.0}[variant] + 1e-6 * number
+    for number, (_, variant, _) in enumerate(ROWS)
+]
+NOISE = np.random.default_rng(1).normal(0.3, 1, len(ROWS))
 
 
-def test_known_differences_are_found_with_their_sign():
-    found = compare({"A": scores_of(0), "B": scores_of(GAINS)})
-    assert set(found["run"]) == {"B"}
+def scores_of(gains, sources=("s1",)):
+    """A run whose SI-SDRi is above 5 dB by a gain for each row."""
+    table = pd.DataFrame(ROWS, columns=["ID", "variant", "setting"])
+    table = table.assign(source=[list(sources)] * len(table), gain=gains)
+    table = table.explode("source", ignore_index=True)
+    si_sdri = 5 + table.pop("gain")
+    mix, pesq = np.random.default_rng(9).normal(size=(2, len(table)))
+    table = table.assign(si_sdr=si_sdri + mix, si_sdr_mix=mix, si_sdri=si_sdri)
+    table = table.assign(pesq=pesq, pesq_mix=1.0)
+    labels = ["ID", "variant", "setting", "source"]
+    return table.sort_values(labels, ignore_index=True)
+
+
+def lines_of(table, score="si_sdri"):
+    return table[table["score"] == score].set_index(["variant", "setting"])
+
+
+def near(values):
+    """Up to what keeps ties away."""
+    return pytest.approx(values, abs=1e-4)
+
+
+def test_known_differences_to_the_first_have_their_sign():
+    runs = {"A": scores_of(0), "B": scores_of(GAINS), "C": scores_of(NOISE)}
+    found = compare(runs)
+    assert list(found["run"].unique()) == ["B", "C"]
     assert set(found["score"]) == {"si_sdr", "si_sdri", "pesq"}
-    lines = lines_of(found)
-    difference = lines["difference"]
-    assert difference["SER", "indoor"] == 1
-    assert difference["S", "outdoor"] == -1
-    assert difference["indoor macro mean", "indoor"] == 2
-    assert difference["macro mean", ""] == 1
-    assert difference["micro mean", ""] == pytest.approx(44 / 28)
-    # The same for all mixtures: known exactly.
-    assert lines["ci_low"].tolist() == pytest.approx(difference.tolist())
-    assert lines["mean_first"].tolist() == pytest.approx([5] * len(lines))
-    assert lines.loc[("SER", "indoor"), "mean"] == pytest.approx(6)
-    back = lines_of(compare({"B": scores_of(GAINS), "A": scores_of(0)}))
-    assert back["difference"].tolist() == (-difference).tolist()
+    lines = lines_of(found[found["run"] == "B"])
+    expected = {
+        ("SER", "indoor"): (1, 12, 12),
+        ("R", "indoor"): (3, 12, 12),
+        ("S", "outdoor"): (-1, 4, 4),
+        ("indoor macro mean", "indoor"): (2, 24, 12),
+        ("indoor micro mean", "indoor"): (2, 24, 12),
+        ("outdoor macro mean", "outdoor"): (-1, 4, 4),
+        ("outdoor micro mean", "outdoor"): (-1, 4, 4),
+        ("macro mean", ""): (1, 28, 16),
+        ("micro mean", ""): (44 / 28, 28, 16),
+    }
+    assert list(lines.index) == list(expected)
+    for line, values in zip(lines.itertuples(), expected.values()):
+        assert (line.difference, line.n, line.mixtures) == near(values)
+        # The same for all mixtures: known exactly.
+        assert (line.ci_low, line.ci_high) == near((values[0], values[0]))
+        assert (line.mean_first, line.mean) == near((5, 5 + values[0]))
+    back = lines_of(compare({"B": runs["B"], "A": runs["A"]}))["difference"]
+    assert back.tolist() == (-lines["difference"]).tolist()
+    macro = found[(found["run"] == "C") & (found["variant"] == "macro mean")]
+    gains = pd.Series(NOISE).groupby([row[1] for row in ROWS]).mean()
+    assert lines_of(macro)["difference"].tolist() == near([gains.mean()])
+    text = readable(found)
+    assert text["run"].tolist() == ["B"] * 9 + ["C"] * 9
+    assert text.loc[0, "si sdri"].startswith("+1.00 [+1.00, +1.00] p=0.00049")
 
 
 def test_paired_test_is_scipys_on_the_means_of_mixtures():
-    gains = np.random.default_rng(1).normal(0.3, 1, len(ROWS))
     sources = ("s1", "s2")
-    first, second = scores_of(0, sources), scores_of(gains, sources)
+    first, second = scores_of(0, sources), scores_of(NOISE, sources)
     lines = lines_of(compare({"A": first, "B": second}))
-    of_ser = [g for g, row in zip(gains, ROWS) if row[1] == "SER"]
+    of_ser = [g for g, row in zip(NOISE, ROWS) if row[1] == "SER"]
     line = lines.loc[("SER", "indoor")]
     assert (line["n"], line["mixtures"]) == (24, 12)
     assert line["p_value"] == pytest.approx(stats.wilcoxon(of_ser).pvalue)
-    assert 0.001 < line["p_value"] < 0.999
     # Not on rows: these are twice as many as independent mixtures.
     assert line["p_value"] != pytest.approx(stats.wilcoxon(of_ser * 2).pvalue)
-    indoor = pd.Series(gains).groupby([row[0] for row in ROWS]).mean()[:12]
-    for mean in ("macro", "micro"):
-        found = lines.loc[(f"indoor {mean} mean", "indoor"), "p_value"]
-        assert found == pytest.approx(stats.wilcoxon(indoor).pvalue)
+    # A row's share of the macro mean is smaller the more its variant has.
+    gains = pd.Series(NOISE)
+    sizes = [{"S": 4}.get(variant, 12) for _, variant, _ in ROWS]
+    ids = [row[0] for row in ROWS]
+    for mean, shares in (("macro", gains / sizes), ("micro", gains)):
+        shares = shares.groupby(ids).sum()
+        for name, part in (("", shares), ("indoor", shares[:12])):
+            found = lines.loc[(f"{name} {mean} mean".lstrip(), name), "p_value"]
+            assert found == pytest.approx(stats.wilcoxon(part).pvalue)
 
 
 def test_interval_of_the_difference_is_paired():
     """Mixtures differ by 100 dB, the runs by 1 dB on each of them."""
-    noise = np.random.default_rng(1).normal(0, 0.1, len(ROWS))
     spread = np.linspace(0, 100, len(ROWS))
-    runs = {"A": scores_of(spread), "B": scores_of(spread + 1 + noise)}
+    runs = {"A": scores_of(spread), "B": scores_of(spread + 0.1 * NOISE)}
     line = lines_of(compare(runs)).loc[("SER", "indoor")]
-    assert 0.8 < line["ci_low"] < line["difference"] < line["ci_high"] < 1.2
-
-
-def test_mean_over_both_settings_weighs_them_in_its_test_too():
-    """Better indoors and as much worse outdoors is no difference of the mean.
-
-    Ranks of mixtures of equal weight would call it one: most are indoors.
-    """
-    gains = [1.0 if row[2] == "indoor" else -2.0 for row in ROWS]
-    gains = np.array(gains) + np.random.default_rng(0).normal(0, 0.1, len(ROWS))
-    lines = lines_of(compare({"A": scores_of(0), "B": scores_of(gains)}))
-    line = lines.loc[("macro mean", "")]
-    assert line["ci_low"] < 0 < line["ci_high"]
-    assert line["p_value"] > 0.2
-    assert lines.loc[("indoor macro mean", "indoor"), "p_value"] < 0.01
+    of_ser = [0.1 * g for g, row in zip(NOISE, ROWS) if row[1] == "SER"]
+    expected = stats.t.interval(0.95, 11, np.mean(of_ser), stats.sem(of_ser))
+    assert (line["ci_low"], line["ci_high"]) == pytest.approx(expected)
 
 
 def test_identical_runs_do_not_differ():
     lines = compare({"A": scores_of(GAINS), "B": scores_of(GAINS)})
     assert (lines[["difference", "ci_low", "ci_high"]] == 0).all(axis=None)
-    assert (lines["p_value"].dropna() == 1).all()
+    assert (lines["p_value"] == 1).all()
 
 
 def test_rows_that_failed_in_one_run_are_left_out_of_both():
     first, second = scores_of(0), scores_of(GAINS)
-    first.loc[
-        (first["variant"] == "S") & (first["ID"] == "outdoor00"), "si_sdri"
-    ] = np.nan
-    ser = second["variant"] == "SER"
-    second.loc[ser & (second["ID"] == "indoor01"), "si_sdri"] = np.nan
-    first.loc[ser & (first["ID"] == "indoor01"), "si_sdri"] = -1000
+    at = first.set_index(["ID", "variant"]).index.get_loc
+    first.loc[at(("outdoor00", "S")), "si_sdri"] = np.nan
+    first.loc[at(("indoor01", "SER")), "si_sdri"] = -1000
+    second.loc[at(("indoor01", "SER")), "si_sdri"] = np.nan
     found = compare({"A": first, "B": second})
     lines = lines_of(found)
     line = lines.loc[("SER", "indoor")]
     assert (line["n"], line["left_out"], line["mixtures"]) == (11, 1, 11)
-    assert line["difference"] == 1 and line["mean_first"] == pytest.approx(5)
+    assert (line["difference"], line["mean_first"]) == near((1, 5))
     assert lines.loc[("S", "outdoor"), "left_out"] == 1
     assert lines.loc[("micro mean", ""), "left_out"] == 2
     assert (lines_of(found, "pesq")["left_out"] == 0).all()
-    assert "(1 left out)" in readable(found).loc[0, "si sdri"]
-
-
-def test_score_that_failed_everywhere_hid_the_rows_of_the_others():
-    first, second = scores_of(0), scores_of(GAINS)
+    text = readable(found).loc[0]
+    assert text["n"] == "12" and text["si sdri"].endswith(" (1 left out)")
     for table in (first, second):
         table["si_sdri"] = np.nan
-    text = readable(compare({"A": first, "B": second})).iloc[0]
+    text = readable(compare({"A": first, "B": second})).loc[0]
     assert text["n"] == "12" and text["si sdri"] == "- (12 left out)"
     assert "left out" not in text["pesq"]
 
 
 def test_one_mixture_has_a_difference_and_nothing_more():
-    first, second = (scores_of(g)[:1] for g in (0, GAINS))
+    first, second = (scores_of(gains)[:1] for gains in (0, GAINS))
     found = lines_of(compare({"A": first, "B": second}))
-    assert found["difference"].tolist() == [found["difference"].iloc[0]] * len(
-        found
-    )
+    assert found["difference"].tolist() == near([3] * 5)
     assert found[["ci_low", "ci_high", "p_value"]].isna().all(axis=None)
 
 
 def test_c_is_compared_but_no_part_of_the_means_of_enhancement():
-    tables = []
-    for gains in (0, GAINS):
-        table = scores_of(gains)
-        table["variant"] = table["variant"].replace("R", "C")
-        tables.append(table)
-    difference = lines_of(compare(dict(zip("AB", tables))))["difference"]
-    assert difference["SER", "indoor"] == 1 and difference["C", "indoor"] == 3
-    assert difference["indoor macro mean", "indoor"] == 1
-    assert difference["indoor micro mean", "indoor"] == 1
+    runs = {
+        name: scores_of(gains).replace({"variant": {"R": "C"}})
+        for name, gains in (("A", 0), ("B", GAINS))
+    }
+    difference = lines_of(compare(runs))["difference"]
+    assert difference["SER", "indoor"] == near(1)
+    assert difference["C", "indoor"] == near(3)
+    assert difference["indoor macro mean", "indoor"] == near(1)
+    assert difference["indoor micro mean", "indoor"] == near(1)
 
 
-def test_three_runs_are_each_compared_with_the_first():
-    runs = {"A": scores_of(0), "B": scores_of(GAINS), "C": scores_of(2)}
-    found = compare(runs)
-    assert list(found["run"].unique()) == ["B", "C"]
-    for name, expected in (("B", 1), ("C", 2)):
-        lines = lines_of(found[found["run"] == name])
-        assert lines.loc[("macro mean", ""), "difference"] == expected
-    assert len(readable(found)) == len(found) / 3
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A function that writes scores as a run of the working directory."""
+
+    def write(name, scores):
+        (tmp_path / name).mkdir()
+        write_csv(scores, tmp_path / name / "test_scores.csv")
+        return name
+
+    monkeypatch.chdir(tmp_path)
+    return write
+
+
+def test_scores_that_only_one_run_has_are_not_compared(run, capsys):
+    first = scores_of(0).drop(columns=["pesq", "pesq_mix"])
+    for runs in (
+        (run("a", first), run("b", scores_of(NOISE))),
+        ("b", "a"),
+    ):
+        assert main(["compare", *runs]) == 0
+        printed = capsys.readouterr()
+        assert "pesq" not in printed.out
+        assert printed.err == (
+            f"only in one of {runs[0]} and {runs[1]}: pesq, pesq_mix\n"
+        )
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            lambda t: t[t["variant"] != "R"],
+            "12 of 28 are in only one of a and b, for instance indoor00, R, "
+            "indoor, s1 (ID, variant, setting, source); test both",
+        ),
+        (
+            lambda t: pd.concat([t, t[:1].assign(ID="new")]),
+            "1 of 29 are in only one of a and b, for instance new",
+        ),
+        (
+            lambda t: t.assign(source="s1+s2"),
+            "56 of 56 are in only one of a and b",
+        ),
+        (
+            lambda t: t.assign(
+                si_sdr_mix=t["si_sdr_mix"] - 0.02 * (t["ID"] == "indoor01")
+            ),
+            "not tested on the same signals: the mixture's own SI-SDR differs in "
+            "2 of 28 rows of a and b, for instance in indoor01, R, indoor, s1",
+        ),
+        (
+            lambda t: pd.concat([t, t[:1]]),
+            "found two of indoor00, R, indoor, s1",
+        ),
+        (lambda t: t.drop(columns="si_sdri"), "expected the columns ID"),
+    ],
+)
+def test_refusal_names_the_difference(run, capsys, change, message):
+    runs = run("a", scores_of(0)), run("b", change(scores_of(NOISE)))
+    assert main(["compare", *runs]) == 1
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == "" and "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize("again", ["{0}", "a/", "a/../a", "a", "link", None])
+def test_run_is_not_compared_with_itself_or_nothing(
+    run, tmp_path, capsys, again
+):
+    folder = str(tmp_path / run("a", scores_of(0)))
+    (tmp_path / "link").symlink_to(folder)
+    runs = [folder] if again is None else [folder, again.format(folder)]
+    assert main(["compare", *runs]) == 1
+    assert "name two different runs" in capsys.readouterr().err
+
+
+def test_missing_run_and_folder_are_named(run, capsys):
+    runs = run("a", scores_of(0)), run("b", scores_of(NOISE))
+    assert main(["compare", "a", "c"]) == 1
+    assert "c/test_scores.csv is missing" in capsys.readouterr().err
+    assert main(["compare", *runs, "--output", "absent/table.csv"]) == 1
+    assert "absent" in capsys.readouterr().err
+
+
+def test_command_writes_its_table_without_loading_metrics_or_plots(run):
+    """Two CSV files can be compared where pesq does not compile."""
+    run("a", scores_of(0)), run("b", scores_of(9 + NOISE))
+    script = str(SEPARATION / "report.py")
+    command = [script, "compare", "a", "b/", "--output", "table.csv"]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *command],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stderr.splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in lines}
+    assert all(line.startswith("import time:") for line in lines)
+    assert {"pandas", "reporting.compare"} < loaded
+    heavy = "metrics pesq pystoi matplotlib jinja2 inference reliability"
+    assert not loaded & set(heavy.split())
+    assert done.stdout.startswith("Differences to a [95 % confidence interval]")
+    table = pd.read_csv("table.csv", keep_default_na=False, na_values=[""])
+    assert list(table) == (
+        "run variant setting score n left_out mixtures mean_first mean "
+        "difference ci_low ci_high p_value".split()
+    )
+    assert set(table["run"]) == {"b"}
+    line = lines_of(table).loc[("SER", "indoor")]
+    text = f"| b | SER | indoor | 12 | {line['difference']:+.2f} ["
+    assert text in done.stdout
+    # However small a p is, it is not written as 0.
+    assert line["p_value"] == pytest.approx(2 / 2**12, rel=1e-3)

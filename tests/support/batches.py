@@ -1,38 +1,33 @@
-"""Batches of noise and their scores.
-
-Authors
- * The PolSESS recipe team 2026
-"""
+"""Batches of noise for a scorer."""
 
 from types import SimpleNamespace
 
-import numpy as np
 import torch
 from scoring import Scorer
 
 
-def batch(number=0, sources=1, samples=800, first=None, save_audio=False):
-    """One mixture whose content is a function of the number.
+def batch(number=0, lengths=(800,), sources=1, save_audio=False):
+    """Mixtures of these lengths, padded with zeros, by the number.
 
-    Returns the batch and its estimate, [1, time, source], which begins with
-    the value first, if given; mixtures begin with another.
+    Returns the batch and its estimates, [item, time, source].
     """
-    generator = np.random.default_rng(number)
-    reference = generator.standard_normal((samples, sources)).astype("float32")
-    estimate = reference + np.float32(0.1) * reference[::-1]
-    if first is not None:
-        estimate[0] = first
-    lengths = torch.ones(1)
-    mixture = torch.from_numpy(reference.sum(-1) + np.float32(0.3))
+    generator = torch.Generator().manual_seed(number)
+    items, time = len(lengths), max(lengths)
+    reference = torch.randn(items, time, sources, generator=generator)
+    mixture = reference.sum(-1) + 0.3
+    for item, length in enumerate(lengths):
+        reference[item, length:] = 0
+        mixture[item, length:] = 0
+    relative = torch.tensor(lengths) / time
     made = SimpleNamespace(
-        mix_sig=(mixture[None], lengths),
-        sources_sig=(torch.from_numpy(reference)[None], lengths),
-        mixture_id=[f"id{number}"],
-        variant=["S"],
-        setting=["outdoor"],
-        save_audio=[save_audio],
+        mix_sig=(mixture, relative),
+        sources_sig=(reference, relative),
+        mixture_id=[f"id{number + item}" for item in range(items)],
+        variant=["S", "SER", "C"][:items],
+        setting=["outdoor", "indoor", "indoor"][:items],
+        save_audio=[save_audio] * items,
     )
-    return made, torch.from_numpy(estimate)[None]
+    return made, reference + 0.1 * reference.flip(1)
 
 
 def scorer_of(folder, metrics=("si_sdr",), sources=1, n_jobs=1):
@@ -43,5 +38,5 @@ def scorer_of(folder, metrics=("si_sdr",), sources=1, n_jobs=1):
 
 def submit(scorer, made, estimate):
     """Hands a batch over whose estimates are in the order of the references."""
-    order = torch.arange(estimate.shape[-1])[None]
+    order = torch.arange(estimate.shape[-1]).expand(len(estimate), -1)
     scorer.submit(made, estimate, order)
