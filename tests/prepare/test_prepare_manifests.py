@@ -115,6 +115,7 @@ def test_several_roots_make_one_corpus(tmp_path):
         for row in corpora[0].read("test_metadata")
     }
     assert found == expected and list(found) == sorted(found)
+    assert corpora[0].read("audit") == []
     # As SpeechBrain loads it.
     path = tmp_path / "save/test_C.csv"
     assert "$data_root/PolSESS_C_in/test/mix/" in path.read_text()
