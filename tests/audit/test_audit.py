@@ -312,7 +312,8 @@ def test_each_defect_stops_with_its_place_or_is_skipped(
         assert [line["ID"] for line in corpus.read(name)] == kept
 
 
-def test_folders_and_columns_of_a_whole_split_are_rejected(corpus):
+def test_folders_and_columns_of_a_whole_split_are_rejected(tmp_path):
+    corpus = MadeCorpus(tmp_path)
     path = corpus.root / "train/scene"
     path.rename(corpus.folder / "scene")
     path.symlink_to(corpus.folder / "scene")
@@ -338,7 +339,8 @@ def test_folders_and_columns_of_a_whole_split_are_rejected(corpus):
     )
 
 
-def test_root_subsets_and_files_may_be_links_that_stay(corpus):
+def test_root_subsets_and_files_may_be_links_that_stay(tmp_path):
+    corpus = MadeCorpus(tmp_path)
     (corpus.root / "train").rename(corpus.folder / "disk2")
     (corpus.root / "train").symlink_to(corpus.folder / "disk2")
     path = corpus.path("sceneFile", 0, "val")

@@ -207,8 +207,9 @@ def test_metadata_of_other_origin_gives_the_same(tmp_path, origin):
     assert first == second
 
 
-def test_columns_of_a_corpus_may_have_any_name(corpus):
+def test_columns_of_a_corpus_may_have_any_name(tmp_path):
     """Also that of a column before them: then the first one counts."""
+    corpus = MadeCorpus(tmp_path)
     rows = [dict(row) for row in corpus.rows["test"]]
     path = corpus.metadata("test")
     header, *lines = path.read_text().splitlines()
