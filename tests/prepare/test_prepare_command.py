@@ -46,7 +46,8 @@ def test_the_documented_command_prepares_two_corpora(tmp_path):
     assert read_all(tmp_path / "save") == read_all(tmp_path / "called")
 
 
-def test_the_command_refuses_audits_and_skips(server, corpus):
+def test_the_command_refuses_audits_and_skips(server, tmp_path):
+    corpus = MadeCorpus(tmp_path)
     corpus.path("sceneFile").unlink()
     # Only the full audit finds it.
     path = corpus.path("eventFile", 1)

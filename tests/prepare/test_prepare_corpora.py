@@ -36,13 +36,15 @@ METADATA = {
 
 
 @pytest.mark.parametrize("message", METADATA)
-def test_unusable_metadata_stop_even_when_skipping(corpus, message):
+def test_unusable_metadata_stop_even_when_skipping(tmp_path, message):
+    corpus = MadeCorpus(tmp_path)
     METADATA[message](corpus.metadata(), corpus.rows["train"])
     with pytest.raises(CorpusError, match=message):
         corpus.prepare(on_bad_rows="skip")
 
 
-def test_nothing_left_is_an_error_even_when_skipping(corpus):
+def test_nothing_left_is_an_error_even_when_skipping(tmp_path):
+    corpus = MadeCorpus(tmp_path)
     for number in range(2):
         corpus.path("sceneFile", number, "test").unlink()
     with pytest.raises(CorpusError, match="no rows left: test\n"):
@@ -58,7 +60,8 @@ def test_a_missing_corpus_says_how_to_get_one(tmp_path, folder):
             assert part in str(caught.value)
 
 
-def test_all_missing_folders_are_named_and_nothing_is_written(corpus):
+def test_all_missing_folders_are_named_and_nothing_is_written(tmp_path):
+    corpus = MadeCorpus(tmp_path)
     before = corpus.prepare()
     (corpus.folder / "file").touch()
     names = ("Tiny", "file", "lost/corpus")
@@ -112,6 +115,7 @@ def test_corpora_that_do_not_go_together(tmp_path, name, options, message):
         ({"n_jobs": 0}, "expected 1 or more threads"),
     ],
 )
-def test_unknown_options_name_the_known_ones(corpus, options, message):
+def test_unknown_options_name_the_known_ones(tmp_path, options, message):
+    corpus = MadeCorpus(tmp_path)
     with pytest.raises(ValueError, match=message):
         prepare_polsess(corpus.root, corpus.folder / "save", **options)

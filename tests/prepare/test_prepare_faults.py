@@ -177,7 +177,8 @@ def listing(paths):
 
 
 @pytest.mark.promise(CORPUS)
-def test_nothing_is_written_into_the_corpus(corpus):
+def test_nothing_is_written_into_the_corpus(tmp_path):
+    corpus = MadeCorpus(tmp_path)
     paths = [corpus.root, *sorted(corpus.root.rglob("*"))]
     for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)

@@ -115,6 +115,7 @@ def test_several_roots_make_one_corpus(tmp_path):
         for row in corpora[0].read("test_metadata")
     }
     assert found == expected and list(found) == sorted(found)
+    assert corpora[0].read("audit") == []
     # As SpeechBrain loads it.
     path = tmp_path / "save/test_C.csv"
     assert "$data_root/PolSESS_C_in/test/mix/" in path.read_text()
@@ -206,8 +207,9 @@ def test_metadata_of_other_origin_gives_the_same(tmp_path, origin):
     assert first == second
 
 
-def test_columns_of_a_corpus_may_have_any_name(corpus):
+def test_columns_of_a_corpus_may_have_any_name(tmp_path):
     """Also that of a column before them: then the first one counts."""
+    corpus = MadeCorpus(tmp_path)
     rows = [dict(row) for row in corpus.rows["test"]]
     path = corpus.metadata("test")
     header, *lines = path.read_text().splitlines()

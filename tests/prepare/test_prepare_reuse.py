@@ -7,11 +7,13 @@ import prepare_polsess
 import pytest
 from audit.full import audit as full
 from corpora import read_all
+from made_corpus import MadeCorpus
 
 REUSED = "up to date: reused"
 
 
-def test_reused_when_nothing_changed(corpus, caplog):
+def test_reused_when_nothing_changed(tmp_path, caplog):
+    corpus = MadeCorpus(tmp_path)
     corpus.prepare()
 
     def times():
@@ -27,7 +29,8 @@ def test_reused_when_nothing_changed(corpus, caplog):
     assert times() == before
 
 
-def test_another_split_leaves_the_former_manifests(corpus):
+def test_another_split_leaves_the_former_manifests(tmp_path):
+    corpus = MadeCorpus(tmp_path)
     corpus.prepare("train")
     found = corpus.prepare("test")
     both = corpus.prepare("train", "test", save="both")
@@ -87,7 +90,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_made_again_when_something_changed(corpus, caplog, change):
+def test_made_again_when_something_changed(tmp_path, caplog, change):
+    corpus = MadeCorpus(tmp_path)
     corpus.prepare()
     CHANGES[change](corpus, corpus.folder / "save")
     with caplog.at_level("INFO"):
@@ -96,14 +100,16 @@ def test_made_again_when_something_changed(corpus, caplog, change):
     assert found == corpus.prepare(save="fresh")
 
 
-def test_made_again_with_other_options(corpus, caplog):
+def test_made_again_with_other_options(tmp_path, caplog):
+    corpus = MadeCorpus(tmp_path)
     with caplog.at_level("INFO"):
         for options in ({}, {"audit": full}, {"on_bad_rows": "skip"}):
             corpus.prepare(**options)
     assert REUSED not in caplog.text
 
 
-def test_made_again_by_another_version(corpus, caplog):
+def test_made_again_by_another_version(tmp_path, caplog):
+    corpus = MadeCorpus(tmp_path)
     path = corpus.folder / "another_version.py"
     with open(prepare_polsess.__file__, encoding="utf-8") as file:
         path.write_text(file.read() + "\n# more\n", encoding="utf-8")
@@ -118,7 +124,8 @@ def test_made_again_by_another_version(corpus, caplog):
         assert (REUSED in caplog.text) == is_reused
 
 
-def test_errors_void_the_former_preparation(corpus):
+def test_errors_void_the_former_preparation(tmp_path):
+    corpus = MadeCorpus(tmp_path)
     before = corpus.prepare()
     path = corpus.path("sceneFile")
     path.rename(corpus.folder / "scene.wav")
@@ -129,7 +136,8 @@ def test_errors_void_the_former_preparation(corpus):
     assert corpus.prepare() == before
 
 
-def test_skip_prep_and_other_files_are_left_alone(corpus):
+def test_skip_prep_and_other_files_are_left_alone(tmp_path):
+    corpus = MadeCorpus(tmp_path)
     save = corpus.folder / "save"
     save.mkdir()
     (save / "train_mine.csv").write_text("mine")
