@@ -93,6 +93,7 @@ def test_other_kernels_a_bias_and_every_end(kernel, bias):
         signal = signal_of(kernel + more)
         expected = offline(separator, signal)
         for block in (1, 13, 600):
+            stream.push(signal)  # forgotten by the run
             found = torch.cat(list(stream.run([signal], block)))
             assert same(found, expected)
 
