@@ -1,5 +1,6 @@
 """A corpus made from sources: files, sums, levels, options, the command."""
 
+import itertools
 import json
 import os
 import runpy
@@ -14,6 +15,7 @@ from audit.full import audit
 from prepare_polsess import prepare_polsess
 from recipe import ROOT, SAMPLES
 from scipy.signal import resample_poly
+from simulate.acoustics import SUBSETS
 from simulate.audio import SegmentReader
 from simulate.builtin import plan_sources
 from simulate.corpus import row_files
@@ -42,7 +44,12 @@ def findings(corpus, save_folder, splits=("train", "valid", "test")):
     return sources.read_table(save_folder / "audit.csv")
 
 
-def test_tree_holds_what_the_tables_name_and_the_audit_nothing(
+def sum_of(samples):
+    """The sum of files, in integers that hold it."""
+    return sum(part.astype(int) for part in samples.values())
+
+
+def test_tree_holds_named_files_that_add_up_and_the_audit_nothing(
     corpus, tmp_path
 ):
     named = ["corpus.json"]
@@ -54,23 +61,18 @@ def test_tree_holds_what_the_tables_name_and_the_audit_nothing(
     assert sorted(contents(corpus)) == sorted(named)
     names = {name.rpartition("/")[2] for name in named}
     assert len(names) == len(named)  # no two subsets draw the same
+    for root, subset in itertools.product((corpus, SAMPLES), SUBSETS):
+        for row in rows_of(root, subset):
+            samples = samples_of(root, row)
+            mixture = samples.pop("mixFile")
+            assert len(samples) == (7 if row["reverbForEvent"] else 4)
+            assert np.array_equal(mixture, sum_of(samples))
     for path in corpus.rglob("*.wav"):
         header = soundfile.info(path)
         assert (header.samplerate, header.channels) == (8000, 1)
         assert (header.frames, header.subtype) == (8000, "PCM_16")
     assert findings(corpus, tmp_path / "made") == []
     assert findings(SAMPLES, tmp_path / "samples") == []
-
-
-@pytest.mark.parametrize("subset", ["train", "val", "test"])
-def test_mixture_is_the_integer_sum_of_its_files(corpus, subset):
-    for root in (corpus, SAMPLES):
-        for row in rows_of(root, subset):
-            samples = samples_of(root, row)
-            mixture = samples.pop("mixFile").astype(int)
-            assert len(samples) == (7 if row["reverbForEvent"] else 4)
-            total = sum(part.astype(int) for part in samples.values())
-            assert np.array_equal(mixture, total)
 
 
 def test_segments_count_from_one_and_are_mono_resampled_and_limited(tmp_path):
@@ -134,8 +136,7 @@ def test_loud_row_keeps_its_ratios_and_its_sum(corpus, own):
     loud = render_row(row, reader)
     peak = max(np.abs(part.astype(int)).max() for part in loud.values())
     assert 32700 < peak <= round(0.999 * 32768) + 4
-    mixture = loud.pop("mixFile").astype(int)
-    assert np.array_equal(mixture, sum(p.astype(int) for p in loud.values()))
+    assert np.array_equal(loud.pop("mixFile"), sum_of(loud))
     del loud["sceneFile"]
     gains_db = [level_db(loud[name]) - level_db(quiet[name]) for name in loud]
     assert max(gains_db) < -1 and np.ptp(gains_db) < 0.2

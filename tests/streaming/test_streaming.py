@@ -70,7 +70,7 @@ def same(found, expected):
 
 @pytest.mark.parametrize(
     "options",
-    [dict(C=1), dict(C=2), dict(P=5, C=2, mask_nonlinear="softmax")],
+    [dict(C=1), dict(C=2, X=6), dict(P=5, C=2, mask_nonlinear="softmax")],
     ids=str,
 )
 def test_a_stream_is_speechbrains_network_on_the_whole(options):
@@ -80,7 +80,7 @@ def test_a_stream_is_speechbrains_network_on_the_whole(options):
     assert expected[200:-8].abs().mean() > 0.01  # far above the tolerance
     assert not expected[-3:].any()  # after the last whole frame
     for separator in (fast, stock):
-        for block in (1, 7, 8, 16, 333, 1003):
+        for block in (1, 7, 8, 16, 333, 480, 1003):
             found = streamed(StreamingSeparator(separator), signal, block)
             assert found.shape == expected.shape and same(found, expected)
 
@@ -93,6 +93,7 @@ def test_other_kernels_a_bias_and_every_end(kernel, bias):
         signal = signal_of(kernel + more)
         expected = offline(separator, signal)
         for block in (1, 13, 600):
+            stream.push(signal)  # forgotten by the run
             found = torch.cat(list(stream.run([signal], block)))
             assert same(found, expected)
 
