@@ -105,6 +105,7 @@ def test_summary_is_the_one_of_the_test(run, capsys):
     text = (folder / "test_summary.md").read_text()
     assert text.count("| macro mean |") == 2
     assert "Mean [95 % confidence interval]; n counts rows." in text
+    assert "| S | outdoor | 3 | 2.00 (2.65) |" in text
     assert "Median (standard deviation)." in text
 
 

@@ -138,6 +138,12 @@ def test_macro_mean_of_few_and_of_failures(values, mean, half_width):
     assert found == pytest.approx(expected, abs=1e-4, nan_ok=True)
 
 
+@pytest.mark.filterwarnings("error")
+def test_setting_of_one_mixture_has_no_interval():
+    rows = pd.concat([rows_of([1.0, 2.0, 3.0]), rows_of([6.0], "outdoor")])
+    np.testing.assert_equal(interval_of(rows, "micro"), (3, NAN, NAN))
+
+
 def summary_of(scores, variants, task="SB"):
     table = summarise(scores, variants, task)
     return table.set_index(["variant", "setting"])
