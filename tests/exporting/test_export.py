@@ -122,6 +122,8 @@ def test_an_untested_model_of_a_simulated_corpus_is_called_so(
     net = make_run(tmp_path / "run", **CAUSAL)
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus/corpus.json").write_text("{}")
+    # As earlier versions recorded what they chose.
+    (tmp_path / "run/save/settings.json").write_text('{"precision": "bf16"}')
     monkeypatch.chdir(tmp_path)
     assert export.main(["run", "model"]) == 1
     assert "test the run first" in capsys.readouterr().err
@@ -131,6 +133,7 @@ def test_an_untested_model_of_a_simulated_corpus_is_called_so(
     head, text = card_of(tmp_path / "model")
     assert "**Not tested.**" in text and "speech-enhancement" in head["tags"]
     assert "none was named" in text and "| Commit |" not in text
+    assert "| Precision | bf16 |" in text
     simulated = "simulated speech and sounds, not the released one"
     assert text.count(simulated) == 2  # table and limits
     check_speechbrain(net, tmp_path / "model", tmp_path)
