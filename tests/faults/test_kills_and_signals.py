@@ -38,7 +38,6 @@ PLACES = {
 DEFAULT = [
     ("mid_window", "augmentation"),
     ("published", "curriculum"),
-    ("last_step", "augmentation"),
     ("validated", "curriculum"),
     ("between_epochs", "augmentation"),
 ]
