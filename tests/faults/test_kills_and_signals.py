@@ -183,7 +183,7 @@ def test_without_its_care_a_kill_changes_the_model(
     assert not equal(folder, whole)
 
 
-CODES = {"SIGTERM": 143, "SIGUSR1": 138, "SIGINT": 130}
+CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 138}
 # Where it comes -> batches that have been made when the run has ended. Windows
 # are of 5 and of 2 mixtures.
 SIGNALLED = {
@@ -194,9 +194,9 @@ SIGNALLED = {
     "test": ("evaluate_batch", 8, 14),
 }
 BY_DEFAULT = [
-    ("training", "group:SIGINT"),
+    ("training", "group:SIGUSR1"),
     ("save", "SIGTERM"),
-    ("validation", "SIGUSR1"),
+    ("validation", "SIGINT"),
 ]
 
 

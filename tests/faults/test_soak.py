@@ -60,8 +60,8 @@ def is_flat(samples):
 
 
 @pytest.mark.promise(FLAT)
-def test_two_epochs_leave_no_more_open_than_one(soak, tmp_path):
-    samples = soak(tmp_path / "run", 120, workers=1)
+def test_300_steps_leave_nothing_open(soak, tmp_path):
+    samples = soak(tmp_path / "run", 300, workers=1)
     assert is_flat(samples), samples
 
 
