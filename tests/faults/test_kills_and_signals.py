@@ -226,7 +226,10 @@ def test_a_signal_saves_and_ends(
     faults = [(where, number, action)]
     # No checkpoint within an epoch, but for the signal.
     run = partial(train, folder, configuration, "--ckpt_interval_steps=0")
-    run(code=code, faults=faults)
+    output = run(code=code, faults=faults).output
+    # A worker that hears it would say so, too.
+    said = output.count("the training ends after the present step")
+    assert said == (place != "test"), output[-3000:]
     assert not (folder / "test_scores.csv").exists()
     expected, written = steps(whole), steps(folder)
     assert written == expected[: len(written)]
