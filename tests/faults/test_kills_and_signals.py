@@ -38,7 +38,6 @@ PLACES = {
 DEFAULT = [
     ("mid_window", "augmentation"),
     ("published", "curriculum"),
-    ("last_step", "augmentation"),
     ("validated", "curriculum"),
     ("between_epochs", "augmentation"),
 ]
@@ -184,7 +183,7 @@ def test_without_its_care_a_kill_changes_the_model(
     assert not equal(folder, whole)
 
 
-CODES = {"SIGTERM": 143, "SIGUSR1": 138, "SIGINT": 130}
+CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 138}
 # Where it comes -> batches that have been made when the run has ended. Windows
 # are of 5 and of 2 mixtures.
 SIGNALLED = {
@@ -195,9 +194,9 @@ SIGNALLED = {
     "test": ("evaluate_batch", 8, 14),
 }
 BY_DEFAULT = [
-    ("training", "group:SIGINT"),
+    ("training", "group:SIGUSR1"),
     ("save", "SIGTERM"),
-    ("validation", "SIGUSR1"),
+    ("validation", "SIGINT"),
 ]
 
 
@@ -227,7 +226,10 @@ def test_a_signal_saves_and_ends(
     faults = [(where, number, action)]
     # No checkpoint within an epoch, but for the signal.
     run = partial(train, folder, configuration, "--ckpt_interval_steps=0")
-    run(code=code, faults=faults)
+    output = run(code=code, faults=faults).output
+    # A worker that hears it would say so, too.
+    said = output.count("the training ends after the present step")
+    assert said == (place != "test"), output[-3000:]
     assert not (folder / "test_scores.csv").exists()
     expected, written = steps(whole), steps(folder)
     assert written == expected[: len(written)]

@@ -74,15 +74,18 @@ def trained_files(folder):
     "options, named",
     [
         ("--data_folder=CORPUS", ["train data (hash): "]),
-        (
-            "--lr=0.02 --weight_decay=0",
-            ["lr: 0.01 before, 0.02 now", "weight_decay: 0.0001 before, 0 now"],
-        ),
         *by_night(
+            (
+                "--lr=0.02 --weight_decay=0",
+                [
+                    "lr: 0.01 before, 0.02 now",
+                    "weight_decay: 0.0001 before, 0 now",
+                ],
+            ),
             (
                 "--grad_accumulation_factor=2",
                 ["grad_accumulation_factor: 3 before, 2 now"],
-            )
+            ),
         ),
     ],
 )

@@ -132,7 +132,7 @@ FULL = [
     ),
     *cases(
         numbered(BEFORE_TRAINING + AFTER_SAVES, [1]),
-        [("open test_scores.csv.partial", 1)],
+        [],
     ),
 ]
 
