@@ -145,7 +145,7 @@ def measure(network, task, precision, batch, seconds, run_seconds, sizes):
             num_threads=torch.get_num_threads(),
         )
         found[f"{name}_ms"] = (
-            1000 * timer.blocked_autorange(min_run_time=2).median
+            1000 * timer.blocked_autorange(min_run_time=run_seconds).median
         )
     found["peak_gib"] = peak_gib()
     with FlopCounterMode(display=False) as counter:

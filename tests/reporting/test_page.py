@@ -147,8 +147,8 @@ def test_examples_have_the_scores_of_their_rows(page):
         for name in ("pesq", "si_sdr", "si_sdri", "stoi"):
             unit = " dB" * name.startswith("si_")
             for source, row in rows.iterrows():
-                text = shown(row, name) if row[name] else "no value"
-                expected.append(f"{METRICS[name]} {source} {text}{unit}")
+                text = shown(row, name) + unit if row[name] else "no value"
+                expected.append(f"{METRICS[name]} {source} {text}")
         assert sorted(map(words, article.findall("ul/li"))) == expected
         for path, name in ((".//audio", "aria-label"), (".//img", "alt")):
             ends = [e.get(name).split(": ")[1] for e in article.findall(path)]

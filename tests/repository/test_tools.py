@@ -98,6 +98,7 @@ def test_screenshot_is_small_or_says_why_there_is_none(tmp_path, monkeypatch):
 
 def test_faults_are_counted_by_promise_and_control(monkeypatch):
     """A test counts once for each promise, with the worst of its phases."""
+    assert fault_table.promises()
     monkeypatch.setattr(fault_table, "promises", lambda: ["first", "other"])
     outcomes = fault_table.Outcomes("abc")
     for test, outcome, promises in (
