@@ -182,7 +182,8 @@ def test_datasets_are_those_that_the_yaml_asks_for(
     assert [len(sets[split]) for split in splits] == [7, n_valid, 2]
     found = {row["variants"][0] for row in sets["train"].data.values()}
     assert found == {"R", "S"}
-    assert [row["save_audio"] for row in sets["test"]] == [True, True]
+    rows = [(row["variant"], row["save_audio"]) for row in sets["test"]]
+    assert rows == [("SE", True), ("S", True)]
     # Training crops, validation does not.
     assert sets["train"][0]["mix_sig"].shape == (800,)
     assert {len(row["sources_sig"]) for row in sets["valid"]} == {1600}
