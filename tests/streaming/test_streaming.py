@@ -94,8 +94,9 @@ def test_other_kernels_a_bias_and_every_end(kernel, bias):
         expected = offline(separator, signal)
         for block in (1, 13, 600):
             stream.push(signal)  # forgotten by the run
-            found = torch.cat(list(stream.run([signal], block)))
-            assert same(found, expected)
+            parts = list(stream.run([signal], block))
+            assert len(parts) == len(signal.split(block)) + 1
+            assert same(torch.cat(parts), expected)
 
 
 def test_a_long_stream_of_changing_blocks_keeps_no_more_memory(net):
