@@ -255,6 +255,7 @@ def test_threads_do_not_share_memory():
         (dict(causal="yes"), "causal: expected True or False, found 'yes'"),
         (dict(causal=True), "gLN averages over the whole mixture"),
         (dict(P=4), "P: expected an odd number of frames, found 4"),
+        (dict(P=4, norm_type="cLN", causal=True), "P: expected an odd"),
         (dict(mask_nonlinear="sigmoid"), "relu or softmax, found 'sigmoid'"),
     ],
     ids=str,

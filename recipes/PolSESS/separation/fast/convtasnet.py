@@ -33,7 +33,7 @@ class MaskNet(conv_tasnet.MaskNet):
     """Mask network of Conv-TasNet.
 
     Raises ValueError for a norm_type other than gLN and cLN, for causal gLN,
-    for a causal that is not a bool, for an even P that is not causal, and for
+    for a causal that is not a bool, for an even P, and for
     a mask_nonlinear other than relu and softmax.
 
     Arguments
@@ -185,7 +185,7 @@ def _check_options(P, norm_type, causal, mask_nonlinear):
             "causal: gLN averages over the whole mixture, which is not causal; "
             "use --norm_type=cLN"
         )
-    if P % 2 == 0 and not causal:
+    if P % 2 == 0:
         raise ValueError(
             f"P: expected an odd number of frames, found {P}; the kernel is "
             "centred on a frame"
