@@ -84,13 +84,17 @@ STAGE = {"epoch": 2, "variants": ["S"]}
     [
         ({"seed": 1}, ["seed: 1234 before, 1 now"]),
         ({"segment_seconds": None}, ["segment_seconds: 4.0 before, None now"]),
-        ({"n_train": 2}, ["n_train: None before, 2 now"]),
         (
-            {"opt_class": {"lr": 2.0}, "masknet": {"R": 2}},
+            {"n_train": 1, "opt_class": {"lr": 2.0}, "masknet": {"R": 2}},
             [
                 "masknet.R: 4 before, 2 now",
+                "n_train: None before, 1 now",
                 "opt_class.lr: 0.001 before, 2.0 now",
             ],
+        ),
+        (
+            {"train_loader_kwargs": {"batch_size": 5}},
+            ["train_loader_kwargs.batch_size: 4 before, 5 now"],
         ),
         # masknet.R follows R, and is not named.
         ({"P": 4, "R": 5}, ["P: 3 before, 4 now", "R: 4 before, 5 now"]),
@@ -123,9 +127,10 @@ def test_each_change_is_named_and_nothing_else(trained, overrides, texts):
             "separator: !ref <decoder>\n",
             "modules.separator: <separator> before, <decoder> now",
         ),
+        ("\nseed: ", "\nmore: 1\nseed: ", "more: None before, 1 now"),
     ],
 )
-def test_another_class_or_reference_is_named(trained, old, new, text):
+def test_another_class_reference_or_key_is_named(trained, old, new, text):
     assert named(trained, YAML.replace(old, new)) == [text]
 
 
