@@ -10,7 +10,7 @@ from variants import source_names
 from reporting.media import without_clipping  # needs matplotlib: say so early
 from reporting.report import clear_report, write_report
 from speechbrain import Stage
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -52,8 +52,9 @@ class Reporting:
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Logs the clips of a validation; writes the report of a test."""
         super().on_stage_end(stage, stage_loss, epoch)
-        if stage == Stage.VALID and self.clips:
-            self._log_clips()
+        if stage == Stage.VALID:
+            # By all ranks: loggers of SpeechBrain wait for the others.
+            run_on_main(self._log_clips)
         elif stage == Stage.TEST and if_main_process():
             table, notes = write_report(
                 self.hparams.output_folder,
@@ -66,7 +67,7 @@ class Reporting:
 
     def _log_clips(self):
         rate = self.hparams.sample_rate
-        for utterance in self.clips.values():
+        for utterance in (self.clips or {}).values():
             clip = "{ID}_{variant}".format(**utterance.labels)
             signals, _ = without_clipping(utterance.signals())
             for name, signal in signals.items():
