@@ -181,7 +181,13 @@ def missed_first():
         raise RuntimeError(text) from error
 
 
-@pytest.mark.parametrize("fail", [broken_pipe, missed_first])
+def in_a_save():
+    """The error of the checkpointer, wherever torch heard of the worker."""
+    text = "DataLoader worker (pid 7) is killed"
+    raise OSError("a checkpoint cannot be written") from RuntimeError(text)
+
+
+@pytest.mark.parametrize("fail", [broken_pipe, missed_first, in_a_save])
 def test_a_killed_worker_is_told_however_torch_learns_of_it(fail):
     with pytest.raises(RuntimeError, match="was killed.* --num_workers"):
         with worker_errors():
