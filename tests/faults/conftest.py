@@ -1,5 +1,6 @@
 """What the tests of faults need of the machine, and runs of two processes."""
 
+import shutil
 import subprocess
 import tempfile
 from functools import partial
@@ -7,35 +8,25 @@ from functools import partial
 import pytest
 import torch
 from corpora import make_corpus
+from server import TWO
 
 MOUNT = ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs"]
-
-
-def may_mount():
-    """Whether the system lets tests mount disks, for themselves alone."""
-    try:
-        command = [*MOUNT, tempfile.gettempdir()]
-        done = subprocess.run(command, capture_output=True, check=False)
-    except OSError:
-        return False
-    return done.returncode == 0
-
-
-MAY_MOUNT = may_mount()
+MOUNT += [tempfile.gettempdir()]
+# Whether the system lets tests mount disks, for themselves alone.
+MAY_MOUNT = bool(
+    shutil.which("unshare")
+    and subprocess.run(MOUNT, capture_output=True).returncode == 0
+)
 
 
 @pytest.fixture
 def disks(server):
-    """Lets runs see disks of their own, see Server.disks."""
     return server.disks
 
 
 @pytest.fixture(scope="session")
 def rank_corpus(once):
-    """A corpus of which two processes do not validate the same part.
-
-    Each has windows of 3 batches and of 1 to train on.
-    """
+    """Two processes have windows of 3 batches and of 1; one has more to validate."""
     counts = {"train": (4, 4), "val": (2, 1), "test": (2, 1)}
     return once("PolSESS_ranks", lambda folder: make_corpus(folder, counts))
 
@@ -43,8 +34,6 @@ def rank_corpus(once):
 @pytest.fixture(scope="session")
 def ranks(server, rank_corpus):
     """Runs train.py as two processes, or one: launch=None; see Server.run."""
-    from server import TWO
-
     usual = {"data_folder": rank_corpus, "launch": TWO, "random": False}
     return partial(server.run, code=0, **usual)
 
@@ -56,12 +45,9 @@ def two_ranks(ranks, once):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out tests of disks where none may be mounted."""
-    left_out = [
-        item
-        for item in items
-        if "disks" in getattr(item, "fixturenames", ()) and not MAY_MOUNT
-    ]
+    if MAY_MOUNT:
+        return
+    left_out = [i for i in items if "disks" in getattr(i, "fixturenames", ())]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
@@ -72,8 +58,7 @@ def pytest_report_collectionfinish():
         "mounts a disk": not MAY_MOUNT,
         "trains in fp16 on a GPU": not torch.cuda.is_available(),
     }
+    said = "not collected, as it cannot run here: what"
     return [
-        f"not collected, as it cannot run here: what {what}"
-        for what, is_lacking in lacks.items()
-        if is_lacking
+        f"{said} {what}" for what, is_lacking in lacks.items() if is_lacking
     ]

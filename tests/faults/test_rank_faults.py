@@ -4,17 +4,8 @@ from functools import partial
 
 import pytest
 from by_night import by_night
-from corpora import make_corpus, wav_path
-from promises import (
-    LOCK,
-    RANK_ENDED,
-    RANK_KILLED,
-    RANK_SKIPPED,
-    SETTINGS,
-    SIGNALS,
-)
-from rank_runs import both, mixtures, unions
-from run_folders import digest, equal, newest, trace
+from promises import LOCK, RANK_ENDED, RANK_KILLED, RANK_SKIPPED, SETTINGS
+from run_folders import both, digest, equal, mixtures, newest, trace, unions
 from runs.folder import lock_folder
 from server import TWO
 
@@ -25,13 +16,11 @@ LISTENING = [*TWO, "--signals-to-handle=SIGTERM,SIGINT,SIGUSR1"]
 
 @pytest.fixture(scope="module")
 def dropout(ranks):
-    """Runs two processes whose model draws random numbers."""
     return partial(ranks, random=True)
 
 
 @pytest.fixture(scope="module")
 def whole(dropout, once):
-    """An undisturbed run of theirs."""
     return once("two_ranks_with_dropout", dropout)
 
 
@@ -44,25 +33,24 @@ def test_another_seed_gives_another_model(whole, dropout, tmp_path):
 
 @pytest.mark.promise(RANK_KILLED)
 @pytest.mark.parametrize(
-    "rank, place, number, workers",
+    "rank, place, number, workers, action",
     [
-        (1, "fit_batch", 4, 0),  # after the checkpoint of a window
+        (1, "fit_batch", 4, 0, "SIGKILL"),  # after the checkpoint of a window
         *by_night(
-            (0, "write_checksums", 1, 0),
-            (1, "delete_checkpoints", 2, 2),
-            (0, "end_of_validation", 1, 2),
-            (1, "evaluate_batch", 1, 0),
-            (0, "evaluate_batch", 5, 0),  # of the test
+            (0, "write_checksums", 1, 0, "SIGKILL"),
+            (1, "delete_checkpoints", 2, 2, "SIGKILL"),
+            (1, "evaluate_batch", 1, 0, "SIGKILL"),
+            (0, "evaluate_batch", 5, 0, "SIGKILL"),  # of the test
+            (1, "evaluate_batch", 3, 0, "torchrun:SIGTERM"),  # of the test
         ),
     ],
 )
 def test_after_a_kill_of_one_process(
-    whole, dropout, tmp_path, rank, place, number, workers
+    whole, dropout, tmp_path, rank, place, number, workers, action
 ):
     folder = tmp_path / "run"
-    faults = [(rank, place, number, "SIGKILL")]
-    ended = dropout(folder, code=1, faults=faults, workers=workers)
-    assert "SIGKILL" in ended.output, ended.output[-3000:]
+    faults = [(rank, place, number, action)]
+    dropout(folder, code=1, faults=faults, workers=workers)
     assert not (folder / "test_scores.csv").exists()
     dropout(folder, workers=workers)
     assert equal(folder, whole)
@@ -76,9 +64,7 @@ def test_after_a_kill_of_one_process(
         (0, "evaluate_batch", 2, "SIGTERM", 0),  # the other has one alone
         (1, "fit_batch", 2, "torchrun:SIGUSR1", 0),
         *by_night(
-            (1, "fit_batch", 5, "SIGUSR1", 2),
-            (1, "evaluate_batch", 1, "SIGINT", 0),
-            (1, "end_of_validation", 1, "SIGTERM", 0),
+            (1, "end_of_validation", 1, "SIGINT", 0),
             (0, "write_checksums", 1, "SIGTERM", 0),
             (0, "evaluate_batch", 1, "torchrun:SIGTERM", 2),
             (0, "fit_batch", 4, "torchrun:SIGINT", 2),
@@ -105,8 +91,7 @@ def test_a_signal_saves_and_ends(
 
 @pytest.mark.promise(RANK_KILLED)
 @pytest.mark.parametrize(
-    "name, code",
-    [("SIGKILL", -9), *by_night(("SIGUSR1", -10))],
+    "name, code", [("SIGKILL", -9), *by_night(("SIGUSR1", -10))]
 )
 def test_torchrun_is_killed(whole, dropout, tmp_path, name, code):
     folder = tmp_path / "run"
@@ -116,29 +101,13 @@ def test_torchrun_is_killed(whole, dropout, tmp_path, name, code):
     assert equal(folder, whole)
 
 
-@nightly
-@pytest.mark.promise(SIGNALS)
-def test_a_signal_ends_a_test(whole, dropout, tmp_path):
-    folder = tmp_path / "run"
-    faults = [(1, "evaluate_batch", 3, "torchrun:SIGTERM")]
-    dropout(folder, code=1, faults=faults)
-    assert not (folder / "test_scores.csv").exists()
-    dropout(folder)
-    assert equal(folder, whole)
-
-
 @pytest.mark.promise(RANK_ENDED)
 @pytest.mark.parametrize(
     "rank, place, number",
     [
         (1, "fit_batch", 5),
-        *by_night(
-            (0, "write_checksums", 2),
-            (1, "delete_checkpoints", 2),
-            (0, "evaluate_batch", 1),
-            (1, "end_of_validation", 2),
-            (0, "evaluate_batch", 4),  # of the test
-        ),
+        *by_night((0, "write_checksums", 2), (1, "delete_checkpoints", 2)),
+        *by_night((1, "end_of_validation", 2), (0, "evaluate_batch", 4)),
     ],
 )
 def test_an_error_of_one_process_ends_all(ranks, tmp_path, rank, place, number):
@@ -147,24 +116,6 @@ def test_an_error_of_one_process_ends_all(ranks, tmp_path, rank, place, number):
     output = ranks(folder, code=1, faults=faults, workers=2 * rank).output
     assert "a fault of one process" in output
     assert newest(folder)
-
-
-@nightly
-@pytest.mark.promise(RANK_ENDED)
-def test_a_process_that_hangs_is_killed(ranks, tmp_path):
-    faults = [(0, "fit_batch", 5, "hang"), (1, "fit_batch", 5, "raise")]
-    output = ranks(tmp_path / "run", code=1, faults=faults).output
-    assert "a fault of one process" in output and "SIGKILL" in output
-
-
-@nightly
-@pytest.mark.promise(RANK_ENDED)
-def test_an_error_of_the_preparation_ends_all(ranks, tmp_path):
-    root = tmp_path / "PolSESS"
-    rows = make_corpus(root)
-    wav_path(root, rows["train"][0], "mixFile").unlink()
-    ended = ranks(tmp_path / "run", data_folder=root, code=1)
-    assert "CorpusError" in ended.output
 
 
 @pytest.mark.promise(LOCK)
@@ -187,8 +138,6 @@ def test_a_folder_in_use_ends_all(ranks, tmp_path):
         *by_night(
             (0, "optimizers_step", 1, "nan", 0),
             (1, "compute_objectives", 4, "nan_loss", 1),
-            (1, "optimizers_step", 2, "inf", 1),
-            (1, "compute_forward", 6, "inf_input", 2),
         ),
     ],
 )
@@ -204,10 +153,8 @@ def test_what_is_not_finite_in_one_process_is_skipped_by_all(
     assert all(a == b for a, b in after)
     changed = [a != b for (a, _), (b, _) in zip(before, after)]
     assert changed == [step != skipped for step in range(4)]
-    (line,) = [
-        line for line in output.splitlines() if "nothing changes" in line
-    ]
-    start, stop = [(0, 3), (3, 4), (4, 7)][skipped]
+    (line,) = [x for x in output.splitlines() if "nothing changes" in x]
+    start, stop = [(0, 3), (3, 4)][skipped]
     window = set().union(*(names for _, names in unions(folder)[start:stop]))
     named = line.partition("mixtures: ")[2].split(", ")
     assert sorted(named) == sorted(name for name, _ in window)
@@ -219,11 +166,7 @@ def test_what_is_not_finite_in_one_process_is_skipped_by_all(
 @pytest.mark.promise(RANK_ENDED)
 @pytest.mark.parametrize(
     "place, action",
-    [
-        ("compute_objectives", "nan_loss"),
-        ("optimizers_step", "nan"),
-        ("end_of_validation", "nan_scores"),
-    ],
+    [("optimizers_step", "nan"), ("end_of_validation", "nan_scores")],
 )
 def test_nothing_but_nan_in_one_process(ranks, tmp_path, place, action):
     folder = tmp_path / "run"

@@ -10,7 +10,6 @@ from promises import FLAT, MEMORY
 
 MIXTURES = 60
 SAMPLE = ("fit_batch", 0, "sample")
-LEAK = ("fit_batch", 0, "leak")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,6 @@ def soak(server, once):
         lines = Path(f"{folder}.samples").read_text().splitlines()
         samples = [json.loads(line) for line in lines]
         assert len(samples) == epochs * MIXTURES // 10
-        assert samples[-1]["epoch"] == epochs
         return samples
 
     return train
@@ -51,7 +49,6 @@ def growth(samples, key):
 
 
 def is_flat(samples):
-    """Whether files, processes and checkpoints do not grow."""
     return (
         growth(samples, "descriptors") <= 1
         and growth(samples, "processes") <= 1
@@ -80,6 +77,11 @@ def test_5000_steps_take_up_what_1000_do(soak, tmp_path):
 @pytest.mark.promise(FLAT, control=True)
 @pytest.mark.promise(MEMORY, control=True)
 def test_a_leak_shows(soak, tmp_path):
-    samples = soak(tmp_path / "run", 300, workers=0, faults=(SAMPLE, LEAK))
+    samples = soak(
+        tmp_path / "run",
+        300,
+        workers=0,
+        faults=(SAMPLE, ("fit_batch", 0, "leak")),
+    )
     assert not is_flat(samples)
     assert growth(samples, "kilobytes") > 1.01

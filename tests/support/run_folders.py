@@ -9,8 +9,6 @@ from checkpoints.checkpointer import SafeCheckpointer
 from checkpoints.checksums import find_problem
 from faults.actions import state_digest
 
-PARTS = ("encoder", "masknet", "decoder")
-
 
 def newest(folder):
     """The checkpoint from which a run would go on."""
@@ -20,17 +18,15 @@ def newest(folder):
 
 
 def weights(folder):
-    """Name -> tensor of the newest checkpoint."""
     path = newest(folder)
     return {
         f"separator.{part}.{name}": value
-        for part in PARTS
+        for part in ("encoder", "masknet", "decoder")
         for name, value in torch.load(path / f"{part}.ckpt").items()
     }
 
 
 def digest(folder):
-    """The sum of all tensors of the newest checkpoint."""
     optimizer = torch.load(newest(folder) / "optimizer.ckpt")
     return state_digest(weights(folder), optimizer)
 
@@ -54,11 +50,38 @@ def trace(folder, key, rank=None):
 
 
 def contents(folder):
-    """Name -> hash of each file below a folder."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(
+        f"{path.relative_to(folder)}": hashlib.sha256(
             path.read_bytes()
-        ).hexdigest()
+        ).digest()
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def both(folder, key):
+    """Reads the traces of two ranks, in pairs."""
+    pair = [trace(folder, key, rank) for rank in (0, 1)]
+    return list(zip(*pair, strict=True))
+
+
+def mixtures(batch):
+    """Epoch, and the mixtures with their variants, of a line of batches."""
+    epoch, _, *names = batch
+    half = len(names) // 2
+    return epoch, set(zip(names[:half], names[half:]))
+
+
+def unions(folder):
+    """The mixtures of the batches of two processes together."""
+    found = []
+    for pair in both(folder, "batch"):
+        (epoch, first), (other, second) = map(mixtures, pair)
+        assert epoch == other and not first & second
+        found.append((epoch, first | second))
+    return found
+
+
+def all_weights(folder):
+    """All weights of the newest checkpoint, in one tensor."""
+    return torch.cat([t.flatten() for t in weights(folder).values()])

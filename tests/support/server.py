@@ -27,13 +27,10 @@ FAULTY = (
     "--device=cpu --metrics=[si_sdr] --lr=0.01 "
     "--valid_variants=[SER,S] --test_variants=[SER,S]"
 ).split()
-LEAVING_SECONDS = 60  # that the processes of a run may take to end after it
 TWO = ["--standalone", "--nproc_per_node=2"]
 
 
 class Ended(NamedTuple):
-    """What is left of a run: exit code, number of its process, what it printed."""
-
     code: int
     process: int
     output: str
@@ -75,7 +72,6 @@ class Server:
         self.numbers = itertools.count()
 
     def ask(self, **asked):
-        """Sends a request; returns the answer."""
         print(json.dumps(asked), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
@@ -92,12 +88,10 @@ class Server:
         )
 
     def call(self, folder, script, *arguments, **asked):
-        """Runs a command in a folder; returns how it ended."""
-        start = self.start(folder, script, *arguments, folder=folder, **asked)
-        return start.end()
+        run = self.start(folder, script, *arguments, folder=folder, **asked)
+        return run.end()
 
     def train(self, folder, *options, data_folder=SAMPLES, name=None, **asked):
-        """Runs train.py, a tiny network, to its end."""
         words = train_arguments(folder, TINY, options, data_folder, name)
         return self.start(folder, "train.py", *words, **asked).end()
 
@@ -113,13 +107,8 @@ class Server:
         if "launch" in asked:
             usual.append("--distributed_backend=gloo")
         words = train_arguments(folder, usual, options, data_folder)
-        asked = {
-            "faults": [],
-            "trace": f"{folder}.trace",
-            "random": True,
-            **asked,
-        }
-        return self.start(folder, "train.py", *words, **asked)
+        usual = {"faults": [], "trace": f"{folder}.trace", "random": True}
+        return self.start(folder, "train.py", *words, **{**usual, **asked})
 
     def run(self, folder, *options, code=None, **asked):
         """Runs train.py with faults to its end, maybe with an expected code."""
@@ -128,7 +117,6 @@ class Server:
         return ended
 
     def succeed(self, folder, *options, **asked):
-        """Does so, successfully; returns its output."""
         return self.run(folder, *options, code=0, **asked).output
 
     @contextmanager
@@ -145,7 +133,6 @@ class Server:
             self.ask(leave=True)
 
     def close(self):
-        """Ends the server."""
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
@@ -169,11 +156,10 @@ class Run:
         faults = [list(fault) for fault in self.asked.get("faults", [])]
         if "launch" in self.asked:
             faults = [fault[1:] for fault in faults]
-        left = []
-        if self.asked.get("launch") or faults and code >= 0:
-            left = self.left()
-            for process in left:
-                os.kill(process, signal.SIGKILL)
+        is_over = self.asked.get("launch") or faults and code >= 0
+        left = self.left() if is_over else []
+        for process in left:
+            os.kill(process, signal.SIGKILL)
         output = self.output.read_text()
         assert not left, output[-3000:]
         struck = Path(f"{self.output}.struck")
@@ -182,9 +168,12 @@ class Run:
         assert not missed, f"never happened: {missed}\n{output[-3000:]}"
         return Ended(code, self.process, output)
 
-    def left(self, seconds=LEAVING_SECONDS):
-        """Its processes that still live after a while."""
-        return left_after(self.process, seconds)
+    def left(self):
+        """Its processes that still live after a minute."""
+        until = time.monotonic() + 60
+        while alive(self.process) and time.monotonic() < until:
+            time.sleep(0.05)
+        return alive(self.process)
 
 
 def alive(session):
@@ -198,11 +187,3 @@ def alive(session):
         if int(fields[3]) == session and fields[0] != "Z":
             found.append(int(path.parent.name))
     return found
-
-
-def left_after(session, seconds=LEAVING_SECONDS):
-    """Processes of a run that still live after a while."""
-    until = time.monotonic() + seconds
-    while alive(session) and time.monotonic() < until:
-        time.sleep(0.05)
-    return alive(session)

@@ -1,17 +1,20 @@
 """What goes wrong in runs, and checksums of the state of a run."""
 
 import hashlib
+import json
 import multiprocessing
 import os
+import random
 import signal
 import time
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
 
 import speechbrain as sb
 from faults.broken_files import CHANGES
-from faults.pipelines import ACTIONS
 
 
 def state_digest(weights, optimizer):
@@ -29,14 +32,13 @@ def state_digest(weights, optimizer):
 
 
 def send(action):
-    """Sends a signal to this process, twice, or to its group."""
+    """Sends a signal to this process or to its group."""
     kind, _, name = action.rpartition(":")
     number = getattr(signal, name)
-    for _ in range(2 if kind == "twice" else 1):
-        if kind == "group":
-            os.killpg(0, number)
-        else:
-            os.kill(os.getpid(), number)
+    if kind == "group":
+        os.killpg(0, number)
+    else:
+        os.kill(os.getpid(), number)
     if number == signal.SIGKILL:
         time.sleep(10)
 
@@ -49,16 +51,12 @@ def signal_torchrun(action, brain, *_, **__):
 
 
 def fail(*_, **__):
-    """Raises an error that no code expects."""
     raise RuntimeError("a fault of one process")
 
 
 def spoil_gradient(value, brain, *_):
-    """Changes one number of the first gradient."""
-    parameter = next(
-        p for p in brain.modules.parameters() if p.grad is not None
-    )
-    parameter.grad.view(-1)[0] = value
+    parameters = brain.modules.parameters()
+    next(p for p in parameters if p.grad is not None).grad.view(-1)[0] = value
 
 
 def spoil_loss(value, method, brain, *arguments, **keywords):
@@ -75,20 +73,7 @@ def stock_step(method, brain):
     sb.Brain.optimizers_step(brain)
 
 
-def spoil_input(value, brain, batch, *_, **__):
-    """Changes one sample of a mixture that was read for the training."""
-    if brain.modules.training:
-        batch.mix_sig.data[0, 0] = value
-
-
-def add_scaler(brain, *_, **__):
-    """Scales the loss as in fp16, for which Brain wants a GPU."""
-    brain.scaler = torch.amp.GradScaler("cpu")
-    brain.checkpointer.add_recoverable("scaler", brain.scaler)
-
-
 def spoil_weights(brain, *_, **__):
-    """Changes one weight."""
     next(brain.modules.parameters()).data.view(-1)[0] = torch.nan
 
 
@@ -105,9 +90,44 @@ def kill_worker(*_, **__):
 
 
 def kill_scoring(brain, *_, **__):
-    """Kills a process that computes metrics."""
     processes = brain.hparams.scorer.pool._processes
     os.kill(next(iter(processes)), signal.SIGKILL)
+
+
+def augmented(mixture):
+    """Scales and adds noise, as a user might, by three generators."""
+    scale = random.uniform(0.8, 1.2) * np.random.uniform(0.8, 1.2)
+    return scale * mixture + 0.01 * torch.randn_like(mixture)
+
+
+def augment(method, dataset, keys):
+    """Lets a pipeline add noise to each mixture, before its keys are set."""
+    dataset.add_dynamic_item(augmented, "mix_sig", "augmented_sig")
+    method(dataset, {**{key: key for key in keys}, "mix_sig": "augmented_sig"})
+
+
+def sample(method, brain, batch):
+    """Writes what the run takes up, before each 10th step."""
+    brain.sampled = getattr(brain, "sampled", 0) + 1
+    if brain.sampled % 10 == 0:
+        status = Path("/proc/self/status").read_text().split("VmRSS:")[1]
+        folder = Path(brain.hparams.output_folder)
+        line = {
+            "kilobytes": int(status.split()[0]),
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "processes": len(multiprocessing.active_children()),
+            "checkpoints": len(list((folder / "save").glob("*CKPT*"))),
+        }
+        with open(f"{folder}.samples", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        signal.alarm(60)  # it does not hang, so its limit begins again
+    return method(brain, batch)
+
+
+def leak(method, brain, batch):
+    brain.kept = getattr(brain, "kept", [])
+    brain.kept.append((np.ones(2**15), os.dup(0)))
+    return method(brain, batch)
 
 
 # Name -> what happens before a method, which gets the method's arguments.
@@ -116,10 +136,6 @@ BEFORE = {
     "inf": partial(spoil_gradient, torch.inf),
     "one": partial(spoil_gradient, 1.0),
     "raise": fail,
-    "hang": lambda *_, **__: time.sleep(600),
-    "nan_input": partial(spoil_input, torch.nan),
-    "inf_input": partial(spoil_input, torch.inf),
-    "scaler": add_scaler,
     "nan_weights": spoil_weights,
     "nan_scores": partial(spoil_scores, None),
     "nan_score": partial(spoil_scores, 1),
@@ -131,7 +147,9 @@ INSTEAD = {
     "nan_loss": partial(spoil_loss, torch.nan),
     "inf_loss": partial(spoil_loss, torch.inf),
     "stock_inf": stock_step,
-    **ACTIONS,
+    "augment": augment,
+    "sample": sample,
+    "leak": leak,
 }
 
 

@@ -5,8 +5,7 @@ or the name of a method of the Brain; a name that does not exist is an error. Be
 its NUMBER-th call (0: before each) the ACTION happens:
 
 * the name of a signal, which the process gets; ``group:`` before it, which the
-  process and its data loader's workers get; ``twice:``, two of them; ``torchrun:``,
-  torchrun
+  process and its data loader's workers get; ``torchrun:``, which torchrun gets
 * one of actions.py, or one of broken_files.py, ``=`` and a path
 
 A PLACE whose first word is ``write`` is one of writes.py, and ``stock`` puts
@@ -36,7 +35,6 @@ from speechbrain.utils.train_logger import TrainLogger
 OWNERS = {
     "write_checksums": checkpointer,
     "fsync_path": checkpointer,
-    "add_recoverable": checkpointer.SafeCheckpointer,
     "delete_checkpoints": checkpointer.SafeCheckpointer,
     "set_output_keys": DynamicItemDataset,
 }
@@ -79,14 +77,12 @@ def install(faults, strike, trace=None):
 
 
 def put(owner, fault, strike):
-    """Puts a fault before a function of a module or a class."""
     place, number, action = fault
     name, of_stage = STAGES.get(place, (place, None))
     method = getattr(owner, name)
     faulty = with_fault(method, int(number), action, lambda: strike(fault))
 
     def at_stage(brain, stage, *arguments, **keywords):
-        """Counts the calls of one stage."""
         chosen = faulty if stage == of_stage else method
         return chosen(brain, stage, *arguments, **keywords)
 
@@ -94,7 +90,6 @@ def put(owner, fault, strike):
 
 
 def add_trace(owner, path):
-    """Lets a Brain tell its batches, steps and validations, and what it tests."""
     fit_batch, step = owner.fit_batch, owner.optimizers_step
     end, start = owner.on_stage_end, owner.on_evaluate_start
 
@@ -104,12 +99,10 @@ def add_trace(owner, path):
             file.write(json.dumps(line) + "\n")
 
     def digest_of(brain):
-        """The sum of weights and optimizer."""
         weights = brain.modules.state_dict()
         return state_digest(weights, brain.optimizer.state_dict())
 
     def traced_batch(brain, batch):
-        """Tells step, mixtures, variants and loss."""
         loss = fit_batch(brain, batch)
         epoch = brain.hparams.epoch_counter.current
         names = [epoch, brain.step, *batch.mixture_id, *batch.variant]
@@ -117,13 +110,11 @@ def add_trace(owner, path):
         return loss
 
     def traced_step(brain):
-        """Tells the state before and after."""
         before = digest_of(brain)
         step(brain)
         write({"before": before, "after": digest_of(brain)})
 
     def traced_end(brain, stage, *arguments, **keywords):
-        """Tells what this process validated, and what followed from all."""
         items = [[row["ID"], row["variant"]] for row in brain.valid_rows]
         end(brain, stage, *arguments, **keywords)
         if stage == sb.Stage.VALID:
@@ -132,7 +123,6 @@ def add_trace(owner, path):
             write({"validated": items, "followed": followed})
 
     def traced_start(brain, *arguments, **keywords):
-        """Tells the model that is tested."""
         start(brain, *arguments, **keywords)
         weights = brain.modules.state_dict()
         write({"tested": state_digest(weights, {"state": {}})})
@@ -145,30 +135,27 @@ def add_randomness():
     """Lets the model draw from three generators in training."""
     init = separator.Separator.__init__
 
+    def randomised(masknet, _, masks):
+        if not masknet.training:
+            return masks
+        scale = 1 + 0.1 * random.random() + 0.1 * np.random.rand()
+        return scale * torch.nn.functional.dropout(masks, 0.2)
+
     def random_init(network, *arguments, **keywords):
-        """Whatever the class of the mask network is."""
         init(network, *arguments, **keywords)
         network.masknet.register_forward_hook(randomised)
 
     separator.Separator.__init__ = random_init
 
 
-def randomised(masknet, _, masks):
-    """Drops and scales masks."""
-    if not masknet.training:
-        return masks
-    scale = 1 + 0.1 * random.random() + 0.1 * np.random.rand()
-    return scale * torch.nn.functional.dropout(masks, 0.2)
-
-
 class SilentLogger(TrainLogger):
-    """A logger that writes nothing."""
+    """A logger that makes no folder and writes nothing."""
 
     def __init__(self, save_dir):
-        """Makes no folder."""
+        pass
 
     def log_stats(self, *stats, **more_stats):
-        """Does nothing."""
+        pass
 
 
 def leave_out_the_report():

@@ -30,7 +30,6 @@ CLONE_NEWNS = 0x00020000  # of Linux
 
 
 def run_script(script, arguments):
-    """Runs a Python file in this process, as the interpreter would."""
     sys.argv = [script, *arguments]
     sys.path.insert(0, os.path.dirname(script))
     runpy.run_path(script, run_name="__main__")
@@ -63,7 +62,6 @@ def begin(asked):
 
 
 def run(asked):
-    """Puts faults into this process, if any, and runs the script."""
     if "faults" in asked:
         from faults import install
 
@@ -77,7 +75,6 @@ def run(asked):
 
 
 def strike(path, fault):
-    """Notes a fault that happens now."""
     line = json.dumps(fault) + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.write(descriptor, line.encode())
@@ -90,7 +87,6 @@ def launch(asked):
     configure = torchrun.config_from_args
 
     def with_forks(options):
-        """Replaces the interpreter and its script by a function."""
         config, *_ = configure(options)
         config.start_method = "fork"
         return config, run_rank, [asked]
@@ -124,7 +120,6 @@ def see_disks(command):
 
 
 def serve():
-    """Answers requests until its input ends."""
     while line := sys.stdin.readline():
         asked = json.loads(line)
         if "wait" in asked:

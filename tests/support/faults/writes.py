@@ -68,7 +68,6 @@ class Writes:
         self.last = None
 
     def hear(self, event, arguments):
-        """Gets all that Python tells its auditors."""
         if event not in EVENTS or isinstance(arguments[0], int):
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
@@ -84,7 +83,6 @@ class Writes:
             self.begin(event.removeprefix("os."), path)
 
     def begin(self, what, path):
-        """Counts a write, before which its fault happens."""
         name = path.removeprefix(self.folder)
         # Without times, hashes and what else differs from run to run.
         name = re.sub(r"(CKPT)\+[^/]*", r"\1", name)
@@ -113,7 +111,6 @@ class Writes:
 
 
 def size_of(path):
-    """In bytes; 0 without a file."""
     return os.path.getsize(path) if os.path.isfile(path) else 0
 
 
