@@ -52,6 +52,19 @@ def test_losses_and_weights_are_those_of_one_process(trio):
     expected = trace(one, "loss", 0)
     assert losses == pytest.approx(expected, rel=1e-6, abs=1e-5)
     assert (all_weights(two) - all_weights(one)).abs().max() < 1e-5
+    # Each mixture is taken once an epoch, each item validated.
+    for epoch in (1, 2):
+        taken = [names for number, names in unions(two) if number == epoch]
+        assert len({name for name, _ in set().union(*taken)}) == 8
+    expected = sorted(trace(one, "validated", 0)[0])
+    assert len(expected) == 3
+    for first, second in both(two, "validated"):
+        assert first and second and sorted(first + second) == expected
+    followed = both(two, "followed")
+    assert len(followed) > 1
+    assert all(a == b for a, b in followed)
+    of_one = trace(one, "followed", 0)[-1]
+    assert followed[-1][0] == pytest.approx(of_one, abs=1e-4)
 
 
 @pytest.mark.promise(SAME, control=True)
@@ -67,23 +80,6 @@ def test_another_seed_gives_another_order_and_other_weights(trio):
 def test_a_gradient_of_one_process_makes_weights_differ(other):
     assert both(other, "before")[0][0] == both(other, "before")[0][1]
     assert all(a != b for a, b in both(other, "after"))
-
-
-@pytest.mark.promise(SAME)
-def test_each_mixture_is_taken_once_an_epoch_and_each_item_validated(trio):
-    two, one, _ = trio
-    for epoch in (1, 2):
-        taken = [names for number, names in unions(two) if number == epoch]
-        assert len({name for name, _ in set().union(*taken)}) == 8
-    expected = sorted(trace(one, "validated", 0)[0])
-    assert len(expected) == 3
-    for first, second in both(two, "validated"):
-        assert first and second and sorted(first + second) == expected
-    followed = both(two, "followed")
-    assert len(followed) > 1
-    assert all(a == b for a, b in followed)
-    of_one = trace(one, "followed", 0)[-1]
-    assert followed[-1][0] == pytest.approx(of_one, abs=1e-4)
 
 
 @pytest.mark.promise(SAME)
