@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from pathlib import Path
 from unittest.mock import ANY
 
 import numpy as np
@@ -12,53 +13,47 @@ from corpora import COLUMNS, FOLDERS, read_all, read_wav, write_wav
 from made_corpus import MadeCorpus
 from prepare_polsess import CorpusError, prepare_polsess
 
-EVENT = ["eventFile"]
+EVENT, MIX = ["eventFile"], ["mixFile"]
 REVERBS = COLUMNS[21:24]
 PARAMETERS = COLUMNS[27:]
 
 
 def cells(columns, value):
-    """A defect of the metadata."""
-
     def spoil(corpus, number):
         corpus.rows["test"][number].update(dict.fromkeys(columns, value))
 
     return spoil
 
 
-def samples(columns, change, rate=8000):
-    """A defect of the samples of files."""
-
+def files(columns, act):
     def spoil(corpus, number):
         for column in columns:
-            path = corpus.path(column, number, "test")
-            write_wav(path, change(read_wav(path)), rate)
+            act(corpus.path(column, number, "test"))
 
     return spoil
+
+
+def samples(columns, change, rate=8000):
+    return files(columns, lambda p: write_wav(p, change(read_wav(p)), rate))
 
 
 def content(change, columns=FOLDERS):
-    """A defect of the bytes of files."""
-
-    def spoil(corpus, number):
-        for column in columns:
-            path = corpus.path(column, number, "test")
-            path.write_bytes(change(path.read_bytes()))
-
-    return spoil
+    return files(columns, lambda p: p.write_bytes(change(p.read_bytes())))
 
 
 def written(columns=FOLDERS, cut=None, change=lambda x: x, **options):
     """Files of another coding, whole or without their last bytes."""
 
-    def spoil(corpus, number):
-        for column in columns:
-            path = corpus.path(column, number, "test")
-            values = change(read_wav(path) / 32768)
-            soundfile.write(path, values, 8000, **options)
-            path.write_bytes(path.read_bytes()[:cut])
+    def write(path):
+        values = change(read_wav(path) / 32768)
+        soundfile.write(path, values, 8000, **options)
+        path.write_bytes(path.read_bytes()[:cut])
 
-    return spoil
+    return files(columns, write)
+
+
+def short(values):
+    return values[:700]
 
 
 def with_other_chunks(whole):
@@ -68,7 +63,6 @@ def with_other_chunks(whole):
 
 
 def with_nan(values):
-    """Samples of which three are none."""
     values[[0, 10, 100]] = np.nan, np.inf, -np.inf
     return values
 
@@ -85,16 +79,10 @@ def with_residue(level_db):
     return add
 
 
-def removed(corpus, number):
-    """A file is missing."""
-    corpus.path("eventFile", number, "test").unlink()
-
-
 def flac(corpus, number):
     """A header that is whole, of a file whose samples cannot be decoded."""
     written(EVENT, format="FLAC", subtype="PCM_16")(corpus, number)
-    change = content(lambda whole: whole[:100] + bytes(len(whole) - 100), EVENT)
-    change(corpus, number)
+    content(lambda x: x[:100] + bytes(len(x) - 100), EVENT)(corpus, number)
 
 
 def link(corpus, number):
@@ -105,7 +93,6 @@ def link(corpus, number):
 
 
 def silent_scene(corpus, number):
-    """The mixture follows."""
     path = corpus.path("sceneFile", number, "test")
     scene = read_wav(path)
     write_wav(path, 0 * scene)
@@ -119,7 +106,6 @@ def silent_and_partly_filled(corpus, number):
 
 
 def twin(corpus, number):
-    """Another row has the same mixture."""
     rows = corpus.rows["test"]
     rows[number]["mixFile"] = rows[number - 1]["mixFile"]
 
@@ -145,53 +131,46 @@ EXPECTED = {
     "NaN or infinite samples": "finite samples",
 }
 # Findings: check, column or its file, what is found.
-SHORT = ("length differs", "eventFile/", "700")
 NO_WAV = ("unreadable file", "eventFile/", ANY)
 NO_REVERB = [("empty name", column, "none") for column in REVERBS]
-NO_MIXTURE = ("empty name", "mixFile", "none")
 TWIN = ("conflicting rows", "", "2")
 PARTLY = ("partly filled", "", "3 of 3 files, 0 of 7 parameters")
 NEARLY = ("partly filled", "", "3 of 3 files, 6 of 7 parameters")
 CUT = [("truncated file", f"{c}/", "80 bytes less") for c in FOLDERS]
 
 
-def event(change, rate=8000):
-    """The event has other samples."""
-    return samples(EVENT, change, rate)
+def lengths(columns, found="700"):
+    return [("length differs", f"{column}/", found) for column in columns]
 
 
 # What is done to an indoor row, and what is found; then what the full audit
 # finds, where that is something else.
 DEFECTS = [
-    (removed, [("missing file", "eventFile/", "none")]),
-    (content(lambda whole: b"", EVENT), [NO_WAV]),
+    (files(EVENT, Path.unlink), [("missing file", "eventFile/", "none")]),
     (content(lambda whole: b"noise" * 99, EVENT), [NO_WAV]),
-    (content(lambda whole: whole[:-200], EVENT), [SHORT]),
-    (event(lambda x: x[:700]), [SHORT]),
-    (
-        samples(["mixFile"], lambda x: x[:700]),
-        [("length differs", "mixFile/", "700")],
-    ),
+    (content(lambda whole: whole[:-200], EVENT), lengths(EVENT)),
+    (samples(EVENT, short), lengths(EVENT)),
+    (samples(MIX, short), lengths(MIX)),
     # The length of the mixture is the right one.
+    (samples(EVENT + REVERBS, short), lengths(EVENT + REVERBS)),
     (
-        samples(EVENT + REVERBS, lambda x: x[:700]),
-        [("length differs", f"{c}/", "700") for c in EVENT + REVERBS],
+        samples(EVENT, lambda x: x[:0]),
+        [("empty audio", "eventFile/", "0 samples"), *lengths(EVENT, "0")],
     ),
     (
-        event(lambda x: x[:0]),
-        [("empty audio", "eventFile/", "0 samples"), (*SHORT[:2], "0")],
-    ),
-    (
-        event(lambda x: x, 16000),
+        samples(EVENT, lambda x: x, 16000),
         [("sample rate differs", "eventFile/", "16000")],
     ),
-    (event(lambda x: np.stack([x, x], 1)), [("not mono", "eventFile/", "2")]),
     (
-        samples(["mixFile"], with_residue(-39.5)),
+        samples(EVENT, lambda x: np.stack([x, x], 1)),
+        [("not mono", "eventFile/", "2")],
+    ),
+    (
+        samples(MIX, with_residue(-39.5)),
         [("mixture is not the sum", "mixFile/", ANY)],
     ),
     (
-        samples(["mixFile"], with_residue(-40.5)),
+        samples(MIX, with_residue(-40.5)),
         [],
         [("beyond rounding", "mixFile/", ANY)],
     ),
@@ -206,9 +185,7 @@ DEFECTS = [
     ),
     (cells(["sceneClass"], "a$b"), [("unusable value", "scene_class", "a$b")]),
     (cells(EVENT, ""), [("empty name", "eventFile", "none")]),
-    (cells(["mixFile"], ""), [NO_MIXTURE]),
-    (cells(["mixFile"], "NaN"), [NO_MIXTURE]),
-    (cells(REVERBS[:1], ""), NO_REVERB[:1]),
+    (cells(MIX, "NaN"), [("empty name", "mixFile", "none")]),
     (cells(REVERBS[2:], "<missing>"), NO_REVERB[2:]),
     (cells(REVERBS, "NaN"), NO_REVERB),
     (cells(REVERBS + PARAMETERS[1:], ""), NO_REVERB),
@@ -237,7 +214,6 @@ METADATA = "test/corpus_Tiny_test_final.csv"
 
 
 def spoilt(folder):
-    """A corpus whose first rows have one defect each."""
     corpus = MadeCorpus(folder, {"test": (len(DEFECTS) + 2, 2)})
     for number, (spoil, *_) in enumerate(DEFECTS):
         spoil(corpus, number)
@@ -251,7 +227,6 @@ def spoilt(folder):
 
 
 def listed(corpus):
-    """The findings of each row in audit.csv, its files named by their columns."""
     found = [[] for _ in corpus.rows["test"]]
     for line in corpus.read("audit"):
         check, number = line["check"], int(line["row"]) - 2
@@ -298,16 +273,12 @@ def test_each_defect_stops_with_its_place_or_is_skipped(
     excluded = {line["row"]: line for line in corpus.read("excluded")}
     bad = [bool(found) for found in errors]
     assert set(excluded) == {
-        str(n + 2) for n, is_bad in enumerate(bad) if is_bad
+        str(n) for n, is_bad in enumerate(bad, 2) if is_bad
     }
-    assert excluded["2"] == {
-        **{"split": "test", "ID": name, "metadata": METADATA, "row": "2"},
-        "reason": f"missing file ({event})",
-    }
-    names = (
-        row["mixFile"][:-4] for row, is_bad in zip(rows, bad) if not is_bad
-    )
-    kept = sorted(names)
+    reason = f"missing file ({event})"
+    assert list(excluded["2"].values()) == ["test", name, METADATA, "2", reason]
+    names = [row["mixFile"][:-4] for row in rows]
+    kept = sorted(n for n, is_bad in zip(names, bad) if not is_bad)
     for name in ("test_C", "test_metadata"):
         assert [line["ID"] for line in corpus.read(name)] == kept
 
@@ -325,18 +296,15 @@ def test_folders_and_columns_of_a_whole_split_are_rejected(tmp_path):
     found = [tuple(line[k] for k in details) for line in corpus.read("audit")]
     names = [row["sceneFile"] for row in corpus.rows["train"]]
     link = f"{path} is a link to {corpus.folder / 'scene'}"
-    expected = "a folder of the corpus", link
-    assert sorted(found) == sorted(
-        line
-        for row, name in zip("2345", names)
-        for line in (
-            (row, "folder leaves the corpus", f"train/scene/{name}", *expected),
-            *(
+    expected = []
+    for row, name in zip("2345", names):
+        place = row, "folder leaves the corpus", f"train/scene/{name}"
+        expected.append((*place, "a folder of the corpus", link))
+        for c in lost:
+            expected.append(
                 (row, "missing column", "", f"a column {c}", "none")
-                for c in lost
-            ),
-        )
-    )
+            )
+    assert sorted(found) == sorted(expected)
 
 
 def test_root_subsets_and_files_may_be_links_that_stay(tmp_path):
