@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -324,8 +325,13 @@ def test_first_validation_mixtures_can_be_heard(tmp_path):
     assert not board["b_SER/estimate s1"].any()  # not finite: silence
 
 
-def test_other_ranks_report_nothing(run, monkeypatch):
+def test_other_ranks_report_nothing_and_wait_for_the_loggers(run, monkeypatch):
+    waited = []
+    for name in ("broadcast_object_list", "barrier"):
+        wait = partial(lambda name, *_, **__: waited.append(name), name)
+        monkeypatch.setattr(torch.distributed, name, wait)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_backend", lambda: "gloo")
     monkeypatch.setenv("RANK", "1")
     (run / "report.html").write_text("of rank 0")
     board = Board()
@@ -333,5 +339,6 @@ def test_other_ranks_report_nothing(run, monkeypatch):
     brain.on_stage_start(Stage.TEST)
     brain.on_stage_end(Stage.TEST, 0.0)
     validate(brain, 1)
+    assert waited == ["broadcast_object_list", "barrier"]
     assert (run / "report.html").read_text() == "of rank 0" and not board
     assert not (run / "test_summary.md").exists()
