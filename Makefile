@@ -1,5 +1,5 @@
 # make demo   a corpus, a trained model and its test table, in about ten minutes
-# make test   the tests, in about five minutes
+# make test   the tests, in about three minutes
 # make test-all   all tests, with what is heavy and the complete matrix of faults
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
