@@ -1,6 +1,6 @@
 # make demo   a corpus, a trained model and its test table, in about ten minutes
 # make test   the tests, in about three minutes
-# make test-all   all tests, with what is heavy and the complete matrix of faults
+# make test-all   all tests, with what is heavy and every case of faults
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
 # make faults   what the matrix of faults finds, into results/faults

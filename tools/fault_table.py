@@ -1,4 +1,4 @@
-"""Runs the complete matrix of faults and writes down which promises it kept.
+"""Runs the cases of faults and writes down which promises it kept.
 
 A test is marked with the promise that it shows; a negative control shows that
 the tests of a promise would fail if it were broken.
