@@ -1,8 +1,11 @@
-"""Promises that tests keep, what runs only by night, and what tests share."""
+"""Which tests are collected, the promises that they show, and what they share."""
 
+import functools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -12,6 +15,27 @@ from tqdm import tqdm
 
 # tqdm's own lock is shared with forks: a fork that is killed would keep it.
 tqdm.set_lock(threading.RLock())
+
+
+@functools.cache
+def lacking():
+    """Fixture -> what it takes, of those that this machine cannot provide."""
+    import torch
+
+    mount = ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs"]
+    may_mount = (
+        shutil.which("unshare")
+        and not subprocess.run(
+            [*mount, tempfile.gettempdir()], capture_output=True
+        ).returncode
+    )
+    lacks = {} if may_mount else {"disks": "mounting a disk"}
+    return lacks if torch.cuda.is_available() else {**lacks, "gpu": "a GPU"}
+
+
+def pytest_report_header():
+    """Says what this machine lacks; tests of it are not collected."""
+    return [f"not collected: what needs {x}" for x in lacking().values()]
 
 
 def pytest_addoption(parser):
@@ -30,7 +54,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Notes promises in reports; leaves out what is nightly unless asked for.
+    """Notes promises in reports; leaves out what cannot run, or only by night.
 
     Arguments
     ---------
@@ -45,9 +69,14 @@ def pytest_collection_modifyitems(config, items):
             control = marker.kwargs.get("control", False)
             promises.setdefault(marker.args[0], control)
         item.user_properties += [("promise", p) for p in promises.items()]
-    if config.getoption("--nightly"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("nightly")]
+    by_night = config.getoption("--nightly")
+    left_out = [
+        item
+        for item in items
+        if lacking().keys() & set(getattr(item, "fixturenames", ()))
+        or item.get_closest_marker("nightly")
+        and not by_night
+    ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
@@ -60,6 +89,18 @@ def server():
     server = Server()
     yield server
     server.close()
+
+
+@pytest.fixture
+def disks(server):
+    """Lets runs see disks of their own, see Server.disks."""
+    return server.disks
+
+
+@pytest.fixture
+def gpu():
+    """The name of a GPU, for what has to run on one."""
+    return "cuda"
 
 
 @pytest.fixture(scope="session")

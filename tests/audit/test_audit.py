@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from audit.full import audit as full
-from corpora import COLUMNS, FOLDERS, read_all, read_wav, write_wav
-from made_corpus import MadeCorpus
+from corpora import COLUMNS, FOLDERS, MadeCorpus, read_all, read_wav, write_wav
 from prepare_polsess import CorpusError, prepare_polsess
 
 EVENT, MIX = ["eventFile"], ["mixFile"]

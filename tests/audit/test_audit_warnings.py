@@ -1,10 +1,10 @@
-"""What does not stop the preparation is counted and listed."""
+"""Warnings of the audit are counted, and listed by row."""
 
 import numpy as np
 import pytest
 from audit.full import audit as full
 from audit.samples import check_level, check_residue
-from made_corpus import MadeCorpus
+from corpora import MadeCorpus
 
 LSB = 2**-15
 

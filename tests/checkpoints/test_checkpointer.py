@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from checkpoints.checkpointer import UNSAFE_SWITCH, SafeCheckpointer
-from toy_checkpoints import DAMAGES, FILES, flip, loaded, make, names, save
+from toys import DAMAGES, FILES, flip, loaded, make, names, save
 
 LOG = "checkpoints.checkpointer"
 

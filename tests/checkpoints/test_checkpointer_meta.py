@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from toy_checkpoints import keep, loaded, make, names, save
+from toys import keep, loaded, make, names, save
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from promises import DAMAGE
 from run_folders import equal
-from toy_checkpoints import DAMAGES
+from toys import DAMAGES
 
 from speechbrain.utils.checkpoints import Checkpointer
 

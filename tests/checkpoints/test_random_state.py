@@ -89,16 +89,15 @@ def test_each_process_has_its_own_state(tmp_path, monkeypatch, caplog):
     assert draws() == expected[1]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_draws_on_a_gpu_go_on(tmp_path):
+def test_draws_on_a_gpu_go_on(gpu, tmp_path):
     state, path = RandomState(), tmp_path / "random.ckpt"
     torch.cuda.manual_seed(1)
-    torch.rand(1, device="cuda")
+    torch.rand(1, device=gpu)
     state.save(path)
-    expected = torch.rand(8, device="cuda").tolist()
-    assert torch.rand(8, device="cuda").tolist() != expected
+    expected = torch.rand(8, device=gpu).tolist()
+    assert torch.rand(8, device=gpu).tolist() != expected
     state.load(shutil.copy(path, tmp_path / "copy.ckpt"), end_of_epoch=False)
-    assert torch.rand(8, device="cuda").tolist() == expected
+    assert torch.rand(8, device=gpu).tolist() == expected
 
 
 def test_processes_that_slurm_numbers_save_under_the_usual_name(

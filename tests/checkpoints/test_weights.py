@@ -11,7 +11,7 @@ from checkpoints.checksums import CHECKSUMS, write_checksums
 from checkpoints.weights import check_checkpoint, load_weights, start_from
 from promises import NO_CODE
 from recipe import hparams_of
-from toy_checkpoints import flip
+from toys import flip
 
 SMALL = {"N": 8, "B": 8, "H": 8, "X": 1, "R": 1}
 PARTS = ("encoder", "masknet", "decoder")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from fast import block_functions, depthwise, temporal_block
 from fast.convtasnet import MaskNet
+from made_runs import mask_networks
 from recipe import hparams_of
 from separator import Separator
 
@@ -29,17 +30,7 @@ KINDS = [
 
 
 def pair(**options):
-    """The fast and the stock mask network, with the same trained-like weights."""
-    torch.manual_seed(0)
-    options = {**SIZES, **options}
-    stock = conv_tasnet.MaskNet(**options)
-    for name, parameter in stock.named_parameters():
-        if "conv" not in name.rsplit(".", 2)[-2]:
-            # Gains, offsets and slopes begin as constants, which hide errors.
-            parameter.data += 0.2 * torch.randn_like(parameter)
-    fast = MaskNet(**options)
-    fast.load_state_dict(stock.state_dict())
-    return fast, stock
+    return mask_networks(**{**SIZES, **options})
 
 
 def network(masknet):

@@ -9,8 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from corpora import read_all, read_csv, wav_path
-from made_corpus import MadeCorpus
+from corpora import MadeCorpus, read_all, read_csv, wav_path
 from mixtures import EpochSampler, Mixer, load_mixtures
 from prepare_polsess import prepare_polsess
 from recipe import ROOT
@@ -96,7 +95,6 @@ def load(root, save):
     return peak_gib()
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="no /proc here")
 @pytest.mark.nightly
 def test_128000_mixtures_fit_into_memory(tmp_path):
     corpus = MadeCorpus(tmp_path, {"train": (1, 1)})

@@ -4,8 +4,7 @@ import re
 import shutil
 
 import pytest
-from corpora import COLUMNS, make_corpus, read_all, write_metadata
-from made_corpus import MadeCorpus
+from corpora import COLUMNS, MadeCorpus, make_corpus, read_all, write_metadata
 from prepare_polsess import CorpusError, data_root, prepare_polsess
 
 

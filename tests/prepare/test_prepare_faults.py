@@ -8,9 +8,8 @@ import time
 
 import pytest
 from audit.full import audit as full
-from corpora import read_all
-from made_corpus import MadeCorpus
-from promises import CORPUS, PREPARED, PREPARED_TWICE
+from corpora import MadeCorpus, read_all
+from promises import CORPUS, DISK, PREPARED, PREPARED_TWICE
 from recipe import ROOT
 from run_folders import trace
 
@@ -116,6 +115,17 @@ def test_killed_at_a_write(
     assert made.prepare(save=save) == whole
 
 
+@pytest.mark.promise(DISK)
+@pytest.mark.parametrize("name", ["train_SER.csv", "prepare.json"])
+def test_no_room_for_a_manifest(server, made, whole, former, tmp_path, name):
+    save = shutil.copytree(former, tmp_path / "save")
+    fault = (f"write open .prepare_*/{name}", 1, "full at 40")
+    ended = start(server, made, save, faults=[fault]).end()
+    assert ended.code == 1 and "too large" in ended.output
+    assert read_all(save) == read_all(former)
+    assert made.prepare(save=save) == whole
+
+
 @pytest.mark.promise(PREPARED, control=True)
 def test_a_cut_manifest_is_seen(whole, former, tmp_path):
     save = shutil.copytree(former, tmp_path / "save")
@@ -192,17 +202,13 @@ def test_nothing_is_written_into_the_corpus(tmp_path):
 
 
 @pytest.mark.promise(CORPUS)
-def test_a_corpus_on_a_read_only_disk(server, made, whole, tmp_path):
+def test_a_corpus_on_a_read_only_disk(disks, server, made, whole, tmp_path):
     path = made.root
     command = f"mount --bind {path} {path} && mount -o remount,bind,ro {path}"
-    if server.ask(within=f"{command} && ! touch {path}/written") is None:
-        pytest.skip("a disk cannot be mounted here")
-    try:
+    with disks(f"{command} && ! touch {path}/written"):
         ended = server.call(
             *(tmp_path, SCRIPT, "--data_folder", path),
             *("--save_folder", tmp_path / "save"),
         )
-    finally:
-        server.ask(leave=True)
     assert ended.code == 0, ended.output
     assert read_all(tmp_path / "save") == whole

@@ -1,12 +1,11 @@
-"""What manifests and test_metadata.csv hold, from corpora of any origin."""
+"""Rows and columns of the manifests and of test_metadata.csv."""
 
 import csv
 import itertools
 from pathlib import Path
 
 import pytest
-from corpora import COLUMNS, FOLDERS, read_csv, write_metadata
-from made_corpus import MadeCorpus
+from corpora import COLUMNS, FOLDERS, MadeCorpus, read_csv, write_metadata
 from prepare_polsess import CorpusError, data_root, prepare_polsess
 
 from speechbrain.dataio.dataio import load_data_csv

@@ -6,8 +6,7 @@ import os
 import prepare_polsess
 import pytest
 from audit.full import audit as full
-from corpora import read_all
-from made_corpus import MadeCorpus
+from corpora import MadeCorpus, read_all
 
 REUSED = "up to date: reused"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from reliability.defaults import default_precision, leave_one_core_free
 from reliability.run_options import check_run_options
-from toy_brain import fit, toy
+from toys import fit, toy
 
 import speechbrain as sb
 

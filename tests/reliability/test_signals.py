@@ -16,7 +16,7 @@ from reliability.signals import (
     SIGNALS as NUMBERS,
     worker_errors,
 )
-from toy_brain import At, evaluate, fit, toy
+from toys import At, evaluate, fit, toy
 
 
 def former(number, frame):

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from toy_brain import fit, toy
+from toys import fit, toy
 
 import speechbrain as sb
 

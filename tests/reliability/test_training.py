@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from reliability.training import norm_stats
-from toy_brain import LOADER, evaluate, fit, toy
+from toys import LOADER, evaluate, fit, toy
 
 import speechbrain as sb
 

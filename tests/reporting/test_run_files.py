@@ -1,4 +1,4 @@
-"""What is read of a run: its scores are checked, its log is endured."""
+"""The files of a run: scores are checked, a damaged log is no error."""
 
 import pandas as pd
 import pytest

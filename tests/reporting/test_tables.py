@@ -10,7 +10,7 @@ import pytest
 from recipe import SEPARATION
 from reporting.report import main
 from reporting.tables import cells, to_markdown, write_texts
-from score_tables import SMALL, scores_of
+from scores import SMALL, scores_of
 from summary import summarise, write_csv, write_summary
 
 

@@ -1,4 +1,4 @@
-"""What several processes decide together, on two that are forks."""
+"""Decisions that all ranks share, in two forked processes."""
 
 import ctypes
 import os

@@ -10,9 +10,9 @@ import pytest
 import scoring
 import soundfile
 import torch
-from batches import batch, scorer_of, submit
 from losses import pairwise_si_sdr
 from metrics import METRICS, si_sdr
+from scores import batch, scorer_of, submit
 from scoring import DIED, Scorer, Utterance, utterances_of, validation_rows
 
 NAN = np.nan
@@ -34,10 +34,10 @@ def score_signal(*job):
 """
 # A command that is killed while a process scores.
 KILLED = """
-import os, signal, time, batches, own_metrics, scoring
+import os, signal, time, own_metrics, scores, scoring
 scoring.METRICS.update(own_metrics.OWN)
 scoring.score_signal = own_metrics.score_signal
-batches.submit(batches.scorer_of(".", ["endless"]), *batches.batch())
+scores.submit(scores.scorer_of(".", ["endless"]), *scores.batch())
 while not os.path.exists("begun"):
     time.sleep(0.01)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -203,7 +203,7 @@ def test_validation_rows_are_improvements_and_tell_silence():
 
 
 def heard(estimate, reference):
-    """What one listens to of these signals, [time, source]."""
+    """The signals to listen to, from estimate and reference, [time, source]."""
     mixture = reference.sum(-1)
     return Utterance({}, ["s1", "s2"], estimate, reference, mixture).signals()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from score_tables import SMALL, scores_of
+from scores import SMALL, scores_of
 from summary import (
     mean_interval,
     read_scores,

@@ -24,7 +24,7 @@ def looped_response(n, rate, high_cut, diffusion, decay, damping):
     pole = np.exp(-2 * np.pi * high_cut / rate) if high_cut < rate / 2 else 0.0
 
     def back(line, delay):
-        """What entered a line that long ago."""
+        """The input of a delay line, some samples ago."""
         place = t - round(delay * rate / 29761)
         return lines[line][place] if place >= 0 else 0.0
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fast.convtasnet import MaskNet
-from made_runs import CAUSAL, make_run
+from made_runs import CAUSAL, make_run, mask_networks
 from recipe import SEPARATION
 from separator import Separator
 from streaming.streaming import StreamingSeparator
@@ -28,16 +28,8 @@ def separator_of(masknet, kernel=KERNEL, bias=False):
 
 def nets(**options):
     """A network with fast and one with SpeechBrain's blocks, of the same weights."""
-    torch.manual_seed(0)
-    options = {**SIZES, **options}
-    stock = conv_tasnet.MaskNet(**options)
-    for name, parameter in stock.named_parameters():
-        if "conv" not in name.rsplit(".", 2)[-2]:
-            # Gains, offsets and slopes begin as constants, which hide errors.
-            parameter.data += 0.2 * torch.randn_like(parameter)
-    fast = MaskNet(**options)
-    fast.load_state_dict(stock.state_dict())
-    return [separator_of(masknet) for masknet in (fast, stock)]
+    pair = mask_networks(**{**SIZES, **options})
+    return [separator_of(masknet) for masknet in pair]
 
 
 @pytest.fixture(scope="module")

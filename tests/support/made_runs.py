@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 import yaml
 from fast.convtasnet import MaskNet
 from hyperpyyaml import resolve_references
@@ -12,6 +13,7 @@ from separator import Separator
 from summary import write_summary
 from variants import num_outputs
 
+from speechbrain.lobes.models import conv_tasnet
 from speechbrain.lobes.models.dual_path import Decoder, Encoder
 from speechbrain.utils.checkpoints import Checkpointer
 
@@ -69,3 +71,16 @@ def put(samples, *names, rate=8000, subtype=None):
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(name, samples, rate, subtype=subtype)
+
+
+def mask_networks(**sizes):
+    """The fast and SpeechBrain's mask network, with the same trained-like weights."""
+    torch.manual_seed(0)
+    stock = conv_tasnet.MaskNet(**sizes)
+    for name, parameter in stock.named_parameters():
+        if "conv" not in name.rsplit(".", 2)[-2]:
+            # Gains, offsets and slopes begin as constants, which hide errors.
+            parameter.data += 0.2 * torch.randn_like(parameter)
+    fast = MaskNet(**sizes)
+    fast.load_state_dict(stock.state_dict())
+    return fast, stock

@@ -1,4 +1,4 @@
-"""What goes wrong in runs, and checksums of the state of a run."""
+"""Faults of a run, and checksums of its weights and optimizer."""
 
 import hashlib
 import json
