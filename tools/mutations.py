@@ -26,12 +26,11 @@ import yaml
 from readme_section import ROOT, where
 
 FAULTS = ROOT / "tests/mutations.yaml"
-COLUMNS = ["file", "what", "tests", "nightly", "caught by"]
+COLUMNS = ["file", "what", "tests", "caught by"]
 TEXT = """# Deliberate faults, and what caught them
 
 `make mutations` (`tools/mutations.py`) at commit {commit}, {machine}: {caught} of
-{count} faults, injected one at a time, were caught, {nightly} of them by tests that
-only `make test-all` runs.
+{count} faults, injected one at a time, were caught by the tests of `make test`.
 
 {table}"""
 
@@ -60,8 +59,6 @@ def find_catcher(fault, copy):
         )
     path.write_text(text.replace(fault["old"], fault["new"]), encoding="utf-8")
     options = ["-x", "-q", "-p", "no:cacheprovider"]
-    if fault.get("nightly"):
-        options.append("--nightly")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *fault["tests"].split()],
         cwd=copy,
@@ -106,7 +103,7 @@ def main(output_folder, part=""):
             subprocess.run(command, check=True)
 
         def try_faults(number):
-            """Each copy takes every so manieth fault."""
+            """Takes the share of one copy."""
             for fault in faults[number :: len(copies)]:
                 caught_by = find_catcher(fault, copies[number])
                 print(
@@ -117,7 +114,6 @@ def main(output_folder, part=""):
         with ThreadPoolExecutor(len(copies)) as pool:
             list(pool.map(try_faults, range(len(copies))))
     cases = pd.DataFrame(rows).reindex(columns=COLUMNS)
-    cases["nightly"] = cases["nightly"].eq(True)
     cases = cases.sort_values(["file", "what"], ignore_index=True)
     is_caught = cases["caught by"] != ""
     if not part:
@@ -134,7 +130,6 @@ def main(output_folder, part=""):
             machine=machine,
             caught=is_caught.sum(),
             count=len(cases),
-            nightly=(is_caught & cases["nightly"]).sum(),
             table="\n".join(lines) + "\n",
         )
         (output / "README.md").write_text(text, encoding="utf-8")

@@ -33,8 +33,8 @@ class MaskNet(conv_tasnet.MaskNet):
     """Mask network of Conv-TasNet.
 
     Raises ValueError for a norm_type other than gLN and cLN, for causal gLN,
-    for a causal that is not a bool, for an even P, and for
-    a mask_nonlinear other than relu and softmax.
+    for a causal that is not a bool, for an even P, and for a mask_nonlinear
+    other than relu and softmax.
 
     Arguments
     ---------
