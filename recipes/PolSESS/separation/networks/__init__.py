@@ -1,0 +1,1 @@
+"""Networks besides Conv-TasNet, each chosen by one YAML."""
