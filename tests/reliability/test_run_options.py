@@ -139,6 +139,8 @@ def test_the_precision_is_what_the_gpu_computes_in(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
     assert default_precision() == precision
+    without = default_precision(fp16=False)
+    assert without == precision.replace("fp16", "fp32")
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,26 @@ import torch
 from speechbrain.utils.parallel import get_available_cpu_count
 
 
-def default_precision():
+def default_precision(fp16=True):
     """Chooses the precision of training by the GPU.
+
+    Arguments
+    ---------
+    fp16 : bool
+        Whether the network computes in fp16.
 
     Returns
     -------
     str
-        bf16 on a GPU that computes in it, fp16 on another one, fp32 without.
+        bf16 on a GPU that computes in it, fp16 on another one if the network
+        does, else fp32.
     """
     if not torch.cuda.is_available():
         return "fp32"
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bf16" if has_bf16 else "fp16"
+    if has_bf16:
+        return "bf16"
+    return "fp16" if fp16 else "fp32"
 
 
 def leave_one_core_free():
