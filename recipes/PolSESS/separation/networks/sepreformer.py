@@ -8,28 +8,29 @@ Authors
 """
 
 import torch
-from torch.nn import GELU, GLU, Dropout, LayerNorm, Linear, functional
+from torch.nn import GELU, GLU, Dropout, LayerNorm, Linear, Sequential
+from torch.nn.functional import pad
 
 from networks.mapping import check_length, check_multiple
 
-EPS = 1e-8
-LAYER_SCALE = 1e-5  # of a new network: each part then adds almost nothing
+EPS = 1e-8  # of the norms of whole mixtures
+LAYER_SCALE = 1e-5  # a new network's parts add almost nothing to their input
 ENCODER_BLOCKS, DECODER_BLOCKS = 2, 3  # of a stage
-DOWN_KERNEL = 5  # frames
-MAX_DISTANCE = 2000  # frames of the attention, further ones count as this
+DOWN_KERNEL, FEED_FORWARD_KERNEL = 5, 3  # frames
+MAX_DISTANCE = 2000  # frames of the attention; further ones count as this
 
 
 class SepReformer(torch.nn.Module):
-    """Maps a mixture to its sources over frames of ever lower rates.
+    """Maps a mixture to its sources, over stages of fewer and fewer frames.
 
-    Equal to the authors' code but for two norms, in the local attention and
-    where frames are halved. Their batch norm would mix the items of a batch, so
-    each item is normalised on its own, with as many parameters. Raises
-    ValueError for sizes that do not divide.
+    Equal to the authors' code but for the norm of the local attention and that
+    where frames are halved. Their batch norm mixes the items of a batch. Here
+    GroupNorm with one group, of as many parameters, normalises each item. All
+    norms compute in float32. Raises ValueError for sizes that do not divide.
 
-    In training ``auxiliary`` holds the estimates of each decoder stage's input,
-    a list of [batch, time, source], for ``networks.auxiliary``. Otherwise it is
-    empty.
+    In training ``auxiliary`` holds the estimates from the input of each decoder
+    stage, a list of [batch, time, source], for ``AuxiliaryLoss``. It is empty
+    in evaluation.
 
     Arguments
     ---------
@@ -40,15 +41,15 @@ class SepReformer(torch.nn.Module):
     F_o : int
         Filters of the convolutional encoder.
     R : int
-        Stages, each at half the frames of the one before.
+        Stages, each of half the frames of the one before.
     K : int
-        Kernel of the local attention in frames.
+        Kernel of the local attention in frames, odd.
     heads : int
         Heads of the attention.
     kernel_size, stride : int
-        Length and step of a frame in samples; the stride divides the kernel.
+        Length and step of a frame in samples; the step divides the length.
     dropout : float
-        Probability that a value of a part is dropped in training.
+        Probability that a value is dropped in training.
 
     Example
     -------
@@ -74,27 +75,31 @@ class SepReformer(torch.nn.Module):
         super().__init__()
         check_multiple("F", F, heads, "heads")
         check_multiple("kernel_size", kernel_size, stride, "stride")
+        if K % 2 == 0:
+            raise ValueError(f"K: expected an odd number, found {K}")
         self.num_spks, self.min_samples = num_spks, kernel_size
         self.auxiliary = []
         frame = dict(kernel_size=kernel_size, stride=stride, bias=False)
         self.encoder = torch.nn.Conv1d(1, F_o, **frame)
-        self.project = torch.nn.Sequential(
-            ItemNorm(F_o), Linear(F_o, F, bias=False)
-        )
+        self.project = Sequential(ItemNorm(F_o), Linear(F_o, F, bias=False))
         self.positions = torch.nn.Embedding(2 * MAX_DISTANCE, F // heads)
-        # Frames of each stage for one of the last. The encoder halves them.
+        # Frames of each stage for one of the lowest.
         stages = [(2**r, ENCODER_BLOCKS, None) for r in range(R, -1, -1)]
         stages += [(2**r, DECODER_BLOCKS, num_spks) for r in range(1, R + 1)]
         self.blocks = torch.nn.ModuleList(
             Block(F, K, heads, dropout, rate, sources)
-            for rate, blocks, sources in stages
-            for _ in range(blocks)
+            for rate, count, sources in stages
+            for _ in range(count)
         )
-        self.downs = torch.nn.ModuleList(Down(F) for _ in range(R))
-        self.split = Split(num_spks, F)
+        self.downs = torch.nn.ModuleList(
+            Sequential(FrameConv(F, DOWN_KERNEL, 2), ItemNorm(F), GELU())
+            for _ in range(R)
+        )
+        self.split = gated(F, 2 * F * num_spks, F * num_spks)
+        self.split_norm = ItemNorm(F)
         self.fuses = torch.nn.ModuleList(Linear(2 * F, F) for _ in range(R))
         self.output = Output(num_spks, F, F_o, frame)
-        self.masks = torch.nn.ModuleList(
+        self.auxiliary_outputs = torch.nn.ModuleList(
             Output(num_spks, F, F_o, frame, 2**r) for r in range(R, 0, -1)
         )
 
@@ -105,48 +110,53 @@ class SepReformer(torch.nn.Module):
         """
         check_length(mixture, self.min_samples)
         length, (stride,) = mixture.shape[-1], self.encoder.stride
-        y = functional.pad(mixture, (0, (self.min_samples - length) % stride))
+        y = pad(mixture, (0, (self.min_samples - length) % stride))
         # [batch, time] -> [batch, frame, filter]
-        features = functional.gelu(self.encoder(y[:, None])).transpose(1, 2)
+        features = self.encoder(y[:, None]).transpose(1, 2)
+        features = torch.nn.functional.gelu(features)
         x = self.project(features)
-        lowest = 2 ** len(self.downs)
-        x = functional.pad(x, (0, 0, 0, -x.shape[1] % lowest))
-        last, inputs = self.transform(x, self.distances(x.shape[1] // lowest))
+        x = pad(x, (0, 0, 0, -x.shape[1] % 2 ** len(self.downs)))
+        x, inputs = self.transform(x)
         self.auxiliary = []
         if self.training:
             self.auxiliary = [
-                output(x, features)[:, :length]
-                for output, x in zip(self.masks, inputs)
+                output(y, features)[:, :length]
+                for output, y in zip(self.auxiliary_outputs, inputs)
             ]
-        return self.output(last, features)[:, :length]
+        return self.output(x, features)[:, :length]
 
-    def distances(self, frames):
-        """Embeddings of distances, [frame, other frame, channel of a head]."""
-        frame = torch.arange(frames, device=self.positions.weight.device)
-        distance = frame[:, None] - frame
-        distance = distance.clamp(-MAX_DISTANCE, MAX_DISTANCE - 1)
-        return self.positions(distance + MAX_DISTANCE)
+    def transform(self, x):
+        """Maps [batch, frame, F] to [batch * source, frame, F].
 
-    def transform(self, x, distances):
-        """Splits [batch, frame, F] into [batch * source, frame, F].
-
-        Returns it with the inputs of the decoder's stages, of fewer frames.
+        Also returns the inputs of the decoder's stages, which have fewer frames.
         """
+        distances = self.distances(x.shape[1] // 2 ** len(self.downs), x.device)
         blocks, skips, inputs = iter(self.blocks), [], []
         for down in self.downs:
             for _ in range(ENCODER_BLOCKS):
                 x = next(blocks)(x, distances)
-            skips.append(self.split(x))
+            skips.append(self.separate(x))
             x = down(x)
         for _ in range(ENCODER_BLOCKS):
             x = next(blocks)(x, distances)
-        x = self.split(x)
+        x = self.separate(x)
         for fuse in self.fuses:
             inputs.append(x)
             x = fuse(torch.cat([repeat(x, 2), skips.pop()], -1))
             for _ in range(DECODER_BLOCKS):
                 x = next(blocks)(x, distances)
         return x, inputs
+
+    def distances(self, frames, device):
+        """Embeddings of distances, [frame, other frame, channel of a head]."""
+        frame = torch.arange(frames, device=device)
+        distance = frame[:, None] - frame + MAX_DISTANCE
+        return self.positions(distance.clamp(0, 2 * MAX_DISTANCE - 1))
+
+    def separate(self, x):
+        """Maps [batch, frame, F] to [batch * source, frame, F]."""
+        y = self.split(x).unflatten(-1, (self.num_spks, -1))
+        return self.split_norm(y.transpose(1, 2).flatten(0, 1))
 
 
 class Block(torch.nn.Module):
@@ -159,41 +169,35 @@ class Block(torch.nn.Module):
     F, K, heads, dropout
         See ``SepReformer``.
     rate : int
-        Frames for one of the lowest stage.
+        Frames for one of the lowest stage, over which the attention averages.
     sources : int
-        Number of sources that attend to each other; None in the encoder.
+        Sources that attend to each other; None in the encoder.
     """
 
     def __init__(self, F, K, heads, dropout, rate, sources=None):
         super().__init__()
         self.rate, self.sources = rate, sources
         self.attention = Attention(F, heads, dropout)
-        self.gate = torch.nn.Sequential(
-            LayerNorm(F), Linear(F, F), torch.nn.Sigmoid()
-        )
-        self.first = FeedForward(F, dropout)
-        self.local = LocalAttention(F, K, dropout)
-        self.second = FeedForward(F, dropout)
+        self.gate = Sequential(LayerNorm(F), Linear(F, F), torch.nn.Sigmoid())
+        self.first = feed_forward(F, dropout)
+        self.local = local_attention(F, K, dropout)
+        self.second = feed_forward(F, dropout)
         if sources:
             self.across = Attention(F, heads, dropout)
-            self.third = FeedForward(F, dropout)
+            self.third = feed_forward(F, dropout)
 
     def forward(self, x, distances):
-        """Maps [item, frame, F] to its shape.
-
-        The attention to all frames has the rate of the lowest stage.
-        """
-        rows = x.float().unflatten(1, (-1, self.rate))
-        y = self.attention(rows.mean(2), distances)
-        y = self.gate(rows) * y[:, :, None]
-        x = self.first(x + y.flatten(1, 2))
-        x = self.second(self.local(x))
+        """Maps [item, frame, F] to its shape, in float32."""
+        y = x.float().unflatten(1, (-1, self.rate))
+        attended = self.attention(y.mean(2), distances)
+        y = y + self.gate(y) * attended[:, :, None]
+        x = self.second(self.local(self.first(y.flatten(1, 2))))
         if self.sources is None:
             return x
-        # [batch * source, frame, F] -> [batch * frame, source, F]
+        # [batch * source, frame, F] -> [batch, frame, source, F] and back
         y = x.unflatten(0, (-1, self.sources)).transpose(1, 2)
-        y = self.across(y.flatten(0, 1)).unflatten(0, (-1, x.shape[1]))
-        return self.third(x + y.transpose(1, 2).flatten(0, 1))
+        y = y + self.across(y.flatten(0, 1)).reshape(y.shape)
+        return self.third(y.transpose(1, 2).flatten(0, 1))
 
 
 class Attention(torch.nn.Module):
@@ -210,120 +214,77 @@ class Attention(torch.nn.Module):
         self.heads = heads
         self.norm = LayerNorm(F)
         self.qkv = Linear(F, 3 * F)
-        self.out = torch.nn.Sequential(Linear(F, F), Dropout(dropout))
+        self.out = Sequential(Linear(F, F), Dropout(dropout))
         self.dropout = Dropout(dropout)
-        self.scale = layer_scale(F)
+        self.scale = torch.nn.Parameter(torch.full((F,), LAYER_SCALE))
 
     def forward(self, x, distances=None):
         """Maps [row, position, F] to its shape.
 
-        Queries also meet distances, [position, other position, channel].
+        A query meets each key and the embedding of its distance, if given,
+        [position, other position, channel of a head].
         """
         # [row, position, F * 3] -> [row, head, position, channel] x 3
         y = self.qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1))
-        query, key, value = y.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = y.transpose(1, 3).unbind(2)
         query = query / query.shape[-1] ** 0.5
         scores = query @ key.transpose(2, 3)
         if distances is not None:
             scores = scores + torch.einsum("rhic,ijc->rhij", query, distances)
         weights = self.dropout(scores.float().softmax(-1))
-        y = (weights @ value).transpose(1, 2).flatten(2)
-        return self.scale * self.out(y)
-
-
-class LocalAttention(torch.nn.Module):
-    """A gate, a depthwise convolution and two layers, added to the input.
-
-    Arguments
-    ---------
-    F, K, dropout
-        See ``SepReformer``.
-    """
-
-    def __init__(self, F, K, dropout):
-        super().__init__()
-        self.start = torch.nn.Sequential(LayerNorm(F), Linear(F, 2 * F), GLU())
-        self.conv = torch.nn.Conv1d(F, F, K, padding="same", groups=F)
-        self.end = torch.nn.Sequential(
-            Linear(F, 2 * F),
-            ItemNorm(2 * F),
-            GELU(),
-            Linear(2 * F, F),
-            Dropout(dropout),
+        return self.scale * self.out(
+            (weights @ value).transpose(1, 2).flatten(2)
         )
-        self.scale = layer_scale(F)
-
-    def forward(self, x):
-        """Maps [item, frame, F] to its shape."""
-        y = self.conv(self.start(x).transpose(1, 2)).transpose(1, 2)
-        return x + self.scale * self.end(y)
 
 
-class FeedForward(torch.nn.Module):
-    """A wide layer, a convolution of 3 frames and a gate, added to the input.
-
-    Arguments
-    ---------
-    F, dropout
-        See ``SepReformer``.
-    """
-
-    def __init__(self, F, dropout):
-        super().__init__()
-        self.start = torch.nn.Sequential(LayerNorm(F), Linear(F, 6 * F))
-        self.conv = torch.nn.Conv1d(6 * F, 6 * F, 3, padding=1, groups=6 * F)
-        self.end = torch.nn.Sequential(
-            GLU(), Dropout(dropout), Linear(3 * F, F), Dropout(dropout)
-        )
-        self.scale = layer_scale(F)
-
-    def forward(self, x):
-        """Maps [item, frame, F] to its shape."""
-        y = self.conv(self.start(x).transpose(1, 2)).transpose(1, 2)
-        return x + self.scale * self.end(y)
-
-
-class Down(torch.nn.Module):
-    """Halves the frames by a depthwise convolution.
+class Residual(Sequential):
+    """Adds its layers' output, scaled by channel, to the input.
 
     Arguments
     ---------
     F : int
         Channels.
+    *layers : torch.nn.Module
+        Map [item, frame, F] to its shape.
     """
 
-    def __init__(self, F):
-        super().__init__()
-        self.conv = torch.nn.Conv1d(
-            F, F, DOWN_KERNEL, stride=2, padding=DOWN_KERNEL // 2, groups=F
-        )
-        self.norm = ItemNorm(F)
+    def __init__(self, F, *layers):
+        super().__init__(*layers)
+        self.scale = torch.nn.Parameter(torch.full((F,), LAYER_SCALE))
 
     def forward(self, x):
-        """Maps [batch, frame, F], an even number of frames, to half."""
-        y = self.conv(x.transpose(1, 2)).transpose(1, 2)
-        return functional.gelu(self.norm(y))
+        """Maps [item, frame, F] to its shape."""
+        return x + self.scale * super().forward(x)
 
 
-class Split(torch.nn.Module):
-    """Makes a sequence of each source out of that of the mixture.
+def feed_forward(F, dropout):
+    """A wide gate over three frames, see ``SepReformer``."""
+    return Residual(
+        F,
+        LayerNorm(F),
+        Linear(F, 6 * F),
+        FrameConv(6 * F, FEED_FORWARD_KERNEL),
+        GLU(),
+        Dropout(dropout),
+        Linear(3 * F, F),
+        Dropout(dropout),
+    )
 
-    Arguments
-    ---------
-    num_spks, F
-        See ``SepReformer``.
-    """
 
-    def __init__(self, num_spks, F):
-        super().__init__()
-        self.num_spks = num_spks
-        self.layers = gated(F, F * num_spks, 2 * F * num_spks)
-        self.norm = ItemNorm(F)
+def local_attention(F, K, dropout):
+    """A convolution of K frames between gate and layers, see ``SepReformer``."""
+    return Residual(
+        F,
+        *(LayerNorm(F), Linear(F, 2 * F), GLU()),
+        *(FrameConv(F, K), Linear(F, 2 * F), ItemNorm(2 * F), GELU()),
+        *(Linear(2 * F, F), Dropout(dropout)),
+    )
 
-    def forward(self, x):
-        """Maps [batch, frame, F] to [batch * source, frame, F]."""
-        y = self.layers(x).unflatten(-1, (self.num_spks, -1))
-        return self.norm(y.transpose(1, 2).flatten(0, 1))
+
+def gated(inputs, hidden, outputs):
+    """Two layers with a gate between them."""
+    layers = Linear(inputs, 2 * hidden), GLU(), Linear(hidden, outputs)
+    return Sequential(*layers)
 
 
 class Output(torch.nn.Module):
@@ -336,15 +297,14 @@ class Output(torch.nn.Module):
     frame : dict
         Arguments of the convolution.
     rate : int
-        Frames of the encoder for one of the sequence, whose output is then a
-        mask of the encoder's features; None for the last stage, which is
-        mapped without a mask.
+        Frames of the mixture for one of a sequence, which then becomes a mask;
+        None for the last stage, whose sequences have all frames and no mask.
     """
 
     def __init__(self, num_spks, F, F_o, frame, rate=None):
         super().__init__()
         self.num_spks, self.rate = num_spks, rate
-        self.layers = gated(F, F_o, 2 * F)
+        self.layers = gated(F, 2 * F, F_o)
         self.decoder = torch.nn.ConvTranspose1d(F_o, 1, **frame)
 
     def forward(self, x, features):
@@ -352,20 +312,37 @@ class Output(torch.nn.Module):
 
         The features are those of the mixture, [batch, frame, F_o].
         """
-        y, frames = self.layers(x), features.shape[1]
-        if self.rate is None:
-            y = y[:, :frames].unflatten(0, (-1, self.num_spks))
-        else:
-            mask = repeat(y.relu(), self.rate)[:, :frames]
-            mask = mask.unflatten(0, (-1, self.num_spks))
-            y = mask * features[:, None]
+        y = self.layers(x)
+        if self.rate:
+            y = repeat(y.relu(), self.rate)
+        y = y[:, : features.shape[1]].unflatten(0, (-1, self.num_spks))
+        if self.rate:
+            y = y * features[:, None]
         # [batch, source, frame, F_o] -> [batch * source, time]
-        y = self.decoder(y.flatten(0, 1).transpose(1, 2)).squeeze(1)
+        y = self.decoder(y.flatten(0, 1).transpose(1, 2)).flatten(1)
         return y.unflatten(0, (-1, self.num_spks)).transpose(1, 2)
 
 
+class FrameConv(torch.nn.Conv1d):
+    """Depthwise convolution of [item, frame, channel] along the frames.
+
+    Arguments
+    ---------
+    channels, kernel, stride : int
+        Its channels, and its odd length and its step in frames.
+    """
+
+    def __init__(self, channels, kernel, stride=1):
+        options = dict(padding=kernel // 2, groups=channels)
+        super().__init__(channels, channels, kernel, stride, **options)
+
+    def forward(self, x):
+        """Maps [item, frame, channel] to one frame a step."""
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
 class ItemNorm(torch.nn.GroupNorm):
-    """GroupNorm with one group, for [batch, frame, channel], in float32.
+    """GroupNorm with one group, for [item, frame, channel], in float32.
 
     It averages channels first, then frames. ONNX Runtime sums a GroupNorm at
     one go, which is less accurate.
@@ -397,18 +374,6 @@ class ItemNorm(torch.nn.GroupNorm):
 
 def _mean(y):
     return y.mean(2, keepdim=True).mean(1, keepdim=True)
-
-
-def gated(inputs, outputs, hidden):
-    """Two linear layers with a gate between them."""
-    return torch.nn.Sequential(
-        Linear(inputs, 2 * hidden), GLU(), Linear(hidden, outputs)
-    )
-
-
-def layer_scale(F):
-    """Factors of the channels of a part, which start close to zero."""
-    return torch.nn.Parameter(torch.full((F,), LAYER_SCALE))
 
 
 def repeat(x, times):
