@@ -112,11 +112,14 @@ def test_folders_without_a_model_are_refused(tmp_path):
     path = tmp_path / "hyperparams.yaml"
     whole = path.read_text(encoding="utf-8")
     encoder = "!new:speechbrain.lobes.models.dual_path.Encoder"
+    network = "masknet: !new:fast.convtasnet.MaskNet"
     for old, new, message in (
         (whole, "[1, 2", "hyperparams.yaml: while parsing"),
         (whole, "- 1", "expected keys and values"),
-        (whole, "task: ES", "the key 'encoder' is missing"),
-        (whole, f"encoder: {encoder} [1]", "expected arguments by name"),
+        (whole, "task: ES", "the key 'network' is missing"),
+        (whole, f"{network} {{}}", "the key 'encoder' is missing"),
+        (encoder, "!new:torch.nn.Identity", f"expected {encoder}, found !new:t"),
+        (whole, f"encoder: {encoder} [1]\n{network} {{}}", "arguments by name"),
         ("sample_rate: 8000", "sample_rate: 0", "sample_rate: expected Hz"),
         ("task: ES", "task: XX", "expected one of ES, EB, SB, found 'XX'"),
     ):

@@ -24,13 +24,14 @@ ROOMS = {
     "runs": TIER_1_NAMES,
     "checkpoints": {"runs"} | TIER_1_NAMES,
     "reliability": {"runs", "checkpoints"} | TIER_1_NAMES,
-    # The network is built from the classes that a YAML may name.
-    "inference": {"runs", "checkpoints", "fast"} | TIER_1_NAMES,
-    "streaming": {"inference"} | TIER_1_NAMES,
+    "inference": {"runs", "checkpoints", "networks"} | TIER_1_NAMES,
+    "streaming": {"inference", "networks"} | TIER_1_NAMES,
     "reporting": {"inference", "runs", "checkpoints"} | TIER_1_NAMES,
     "exporting": {"reporting", "inference", "runs", "checkpoints"}
     | TIER_1_NAMES,
     "fast": set(),
+    # Its registry names classes, fast ones too, and imports what a run needs.
+    "networks": set(),
     "audit": {"prepare_polsess"},
     "simulate": {"prepare_polsess"},
 }

@@ -70,6 +70,11 @@ class Separator(torch.nn.Module):
         _norms_in_float32(self)
 
     @property
+    def num_spks(self):
+        """Number of sources that the network estimates."""
+        return getattr(self.masknet, "num_spks", None) or self.masknet.C
+
+    @property
     def min_samples(self):
         """Length of the shortest mixture that the network takes, in samples."""
         convolution = self.encoder.conv1d

@@ -15,7 +15,26 @@ from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
-NETWORK = ("encoder", "masknet", "decoder")
+FILES = ("encoder.ckpt", "network.ckpt")  # one of them is in a checkpoint
+
+
+def parts_of(separator):
+    """Names the modules of a separator whose weights are files of their own.
+
+    Arguments
+    ---------
+    separator : torch.nn.Module
+        A separator.Separator, or a network without masks.
+
+    Returns
+    -------
+    dict
+        encoder, masknet, decoder -> module; or network -> the separator.
+    """
+    if hasattr(separator, "masknet"):
+        names = ("encoder", "masknet", "decoder")
+        return {name: getattr(separator, name) for name in names}
+    return {"network": separator}
 
 
 def check_checkpoint(checkpointer, init_from, max_key="si_sdri"):
@@ -62,9 +81,9 @@ def checkpoint_folder(path):
     Returns
     -------
     Path
-        Folder with the weights of encoder, masknet and decoder.
+        Folder with the weights.
     """
-    if (path / "encoder.ckpt").is_file():
+    if any((path / name).is_file() for name in FILES):
         return path
     for folder in (path, path / "save"):
         if folder.is_dir():
@@ -86,8 +105,8 @@ def start_from(separator, init_from, checkpointer):
 
     Arguments
     ---------
-    separator : separator.Separator
-        Changed in place.
+    separator : torch.nn.Module
+        See ``parts_of``; changed in place.
     init_from : str
         See ``load_weights``.
     checkpointer : speechbrain.utils.checkpoints.Checkpointer
@@ -115,8 +134,8 @@ def load_weights(separator, path):
 
     Arguments
     ---------
-    separator : separator.Separator
-        Changed in place.
+    separator : torch.nn.Module
+        See ``parts_of``; changed in place.
     path : str or Path
         See ``checkpoint_folder``.
     """
@@ -124,8 +143,13 @@ def load_weights(separator, path):
     problem = (folder / CHECKSUMS).exists() and find_problem(folder)
     if problem:
         raise ValueError(f"{folder}: {problem}; name another checkpoint")
-    for part in NETWORK:
-        file = folder / f"{part}.ckpt"
+    for name, part in parts_of(separator).items():
+        file = folder / f"{name}.ckpt"
+        if not file.is_file():
+            raise ValueError(
+                f"{folder}: expected {file.name} for this network, found the "
+                "checkpoint of another one"
+            )
         try:
             weights = torch.load(file, map_location="cpu", weights_only=True)
         except (UnpicklingError, RuntimeError, EOFError) as error:
@@ -133,10 +157,25 @@ def load_weights(separator, path):
                 f"{file} is damaged, or holds more than weights, "
                 "which might run code: it is not loaded"
             ) from error
-        try:
-            getattr(separator, part).load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(
-                f"{file} belongs to a model of another size or "
-                f"number of outputs: {error}"
-            ) from error
+        _check_shapes(file, _shapes(weights), _shapes(part.state_dict()))
+        part.load_state_dict(weights)
+
+
+def _shapes(weights):
+    return {name: list(value.shape) for name, value in weights.items()}
+
+
+def _check_shapes(file, found, expected):
+    """Raises ValueError when weights are those of another network."""
+    wrong = [
+        name
+        for name in {**expected, **found}
+        if expected.get(name) != found.get(name)
+    ]
+    if wrong:
+        raise ValueError(
+            f"{file} belongs to another network, or to one of another size or "
+            f"number of outputs: {len(wrong)} parameters differ, of {wrong[0]} "
+            f"expected shape {expected.get(wrong[0])}, found "
+            f"{found.get(wrong[0])}"
+        )

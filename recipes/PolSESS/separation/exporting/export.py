@@ -6,23 +6,20 @@ Authors
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
 import yaml
-from checkpoints.weights import NETWORK
-from inference.trained import HYPERPARAMS, load_trained
+from checkpoints.weights import parts_of
+from inference.trained import BUILDER, ENDS, HYPERPARAMS, load_trained
 from variants import num_outputs
 
+from exporting.interface import interface_name, interface_text
 from exporting.model_card import model_card
-from exporting.onnx_file import write_onnx
+from exporting.onnx_file import onnx_length, write_onnx
 
-CLASSES = {
-    "encoder": "speechbrain.lobes.models.dual_path.Encoder",
-    "masknet": "speechbrain.lobes.models.conv_tasnet.MaskNet",
-    "decoder": "speechbrain.lobes.models.dual_path.Decoder",
-}
 SUMMARY_COLUMNS = {"variant", "setting", "n", "si_sdr_mean", "si_sdri_mean"}
 
 
@@ -55,19 +52,24 @@ def export(run, output, onnx=False, untested=False, licence="other"):
         raise ValueError(f"{output} is in use; name a new folder")
     model = load_trained(run)
     summary = read_summary(model, untested)
-    partial = output.with_name(f".{output.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
+    length = onnx_length(model) if onnx else None
+    unfinished = output.with_name(f".{output.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
+        unfinished.mkdir(parents=True)
         text = hyperparams_text(model)
-        (partial / HYPERPARAMS).write_text(text, encoding="utf-8")
-        write_weights(model, partial)
+        (unfinished / HYPERPARAMS).write_text(text, encoding="utf-8")
+        if not model.network.stock:
+            code = unfinished / interface_name(model.network)
+            code.write_text(interface_text(model.network), encoding="utf-8")
+        write_weights(model, unfinished)
         if onnx:
-            write_onnx(model.separator, partial / "model.onnx")
-        model_card(model, summary, licence, onnx).save(partial / "README.md")
-        os.replace(partial, output)
+            write_onnx(model.separator, unfinished / "model.onnx", length)
+        card = model_card(model, summary, licence, onnx, length)
+        card.save(unfinished / "README.md")
+        os.replace(unfinished, output)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return output
 
 
@@ -118,7 +120,7 @@ def _problem(model, path):
 
 
 def hyperparams_text(model):
-    """Writes the YAML that SepformerSeparation reads.
+    """Writes the YAML that SpeechBrain reads.
 
     Arguments
     ---------
@@ -128,24 +130,47 @@ def hyperparams_text(model):
     Returns
     -------
     str
-        It names SpeechBrain's own classes alone.
+        It names SpeechBrain's own classes; for a network that SpeechBrain does
+        not have, a class of the Python file beside it.
     """
     head = {
         "task": model.task,
         "sample_rate": model.sample_rate,
         "num_spks": num_outputs(model.task),
+        BUILDER: model.network.builder,
     }
     lines = ["# Made by export.py of the PolSESS recipe; see README.md.", ""]
     lines += [yaml.safe_dump(head, sort_keys=False)]
-    for part in NETWORK:
-        text = yaml.safe_dump(model.sizes[part], sort_keys=False)
-        lines += [f"{part}: !new:{CLASSES[part]}"]
-        lines += [f"    {line}" for line in text.splitlines()] + [""]
-    parts = [f"    {part}: !ref <{part}>" for part in NETWORK]
+    for part in model.network.parts:
+        lines += [*_node(part, _class_of(model, part), model.sizes[part]), ""]
+    parts = [f"    {part}: !ref <{part}>" for part in model.network.parts]
     loader = "speechbrain.utils.parameter_transfer.Pretrainer"
     lines += ["modules:", *parts, "", f"pretrainer: !new:{loader}"]
     lines += ["    loadables:", *[f"    {line}" for line in parts], ""]
     return "\n".join(lines)
+
+
+def _class_of(model, part):
+    """The class that the YAML of an export names."""
+    if part in ENDS:
+        return ENDS[part].removeprefix("!new:")
+    if model.network.stock:
+        return model.network.stock
+    name = model.network.builder.rpartition(".")[2]
+    return f"{Path(interface_name(model.network)).stem}.{name}"
+
+
+def _node(key, kind, arguments):
+    """Lines of a YAML that make an object; factories become objects in it."""
+    plain, objects = {}, {}
+    for name, value in arguments.items():
+        (objects if isinstance(value, partial) else plain)[name] = value
+    text = yaml.safe_dump(plain, sort_keys=False) if plain else ""
+    lines = text.splitlines()
+    for name, block in objects.items():
+        path = f"{block.func.__module__}.{block.func.__qualname__}"
+        lines += _node(name, path, block.keywords)
+    return [f"{key}: !new:{kind}", *(f"    {line}" for line in lines)]
 
 
 def write_weights(model, folder):
@@ -164,9 +189,8 @@ def write_weights(model, folder):
         from safetensors.torch import save_file
     except ImportError as error:
         raise ImportError("export.py needs: pip install safetensors") from error
-    for part in NETWORK:
-        weights = getattr(model.separator, part).state_dict()
-        torch.save(weights, folder / f"{part}.ckpt")
+    for name, part in parts_of(model.separator).items():
+        torch.save(part.state_dict(), folder / f"{name}.ckpt")
     weights = model.separator.state_dict()
     weights = {name: value.contiguous() for name, value in weights.items()}
     facts = {"format": "pt", "task": model.task}
@@ -174,4 +198,4 @@ def write_weights(model, folder):
     path = folder / "model.safetensors"
     save_file(weights, str(path), facts)
     # safetensors writes it for the owner alone.
-    path.chmod((folder / "encoder.ckpt").stat().st_mode)
+    path.chmod((folder / HYPERPARAMS).stat().st_mode)

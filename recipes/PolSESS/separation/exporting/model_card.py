@@ -5,6 +5,7 @@ Authors
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -13,11 +14,13 @@ from reporting.tables import cells, to_markdown
 from runs.record import recorded_starts
 from variants import VARIANTS, num_outputs, source_names
 
+from exporting.interface import interface_name
+
 TEMPLATE = Path(__file__).with_name("card.jinja")
 SIMULATED = "corpus.json"  # simulate/make_corpus.py leaves it in its corpora
 
 
-def model_card(model, summary, licence, onnx):
+def model_card(model, summary, licence, onnx, onnx_length=None):
     """Writes the card of a model for the Hugging Face hub.
 
     Arguments
@@ -30,13 +33,15 @@ def model_card(model, summary, licence, onnx):
         Licence of the weights, as the hub names it.
     onnx : bool
         Whether there is a model.onnx.
+    onnx_length : int
+        Samples of each mixture that it takes; None for any number.
 
     Returns
     -------
     huggingface_hub.ModelCard
         Its text has a head in YAML.
     """
-    name = f"Conv-TasNet on PolSESS, {model.task}"
+    name = f"{model.network.name} on PolSESS, {model.task}"
     n_sources = num_outputs(model.task)
     task_tag = (
         "audio-source-separation" if n_sources > 1 else "speech-enhancement"
@@ -50,7 +55,7 @@ def model_card(model, summary, licence, onnx):
             "speechbrain",
             task_tag,
             "audio-to-audio",
-            "Conv-TasNet",
+            model.network.name,
             "PolSESS",
         ],
         datasets=["PolSESS"],
@@ -69,6 +74,9 @@ def model_card(model, summary, licence, onnx):
         model=model,
         n_sources=n_sources,
         onnx=onnx,
+        onnx_length=onnx_length,
+        code=None if model.network.stock else interface_name(model.network),
+        files=[f"`{part}.ckpt`" for part in model.network.parts],
         table=table,
         facts=facts,
         licence=licence,
@@ -121,6 +129,10 @@ def training_facts(model):
     sizes = {k: v for part in model.sizes.values() for k, v in part.items()}
     for constant in ("in_channels", "out_channels", "bias"):
         sizes.pop(constant, None)
+    for key, block in list(sizes.items()):
+        if isinstance(block, partial):  # a factory of blocks
+            words = (f"{k} {v}" for k, v in block.keywords.items())
+            sizes[key] = f"{block.func.__name__} ({', '.join(words)})"
     facts = {
         "Data": _data(model, start),
         "Training mixtures": _count_mixtures(model),

@@ -9,20 +9,44 @@ import torch
 OPSET = 18
 TOLERANCE = 1e-4  # relative to the largest sample
 LENGTHS = (8000, 12345, 31999)  # samples
+FIXED_SECONDS = 4  # as the crops of a training
 
 
-def write_onnx(separator, path):
-    """Writes a file with free batch size and length, and checks it.
+def onnx_length(model):
+    """Tells which lengths the ONNX file of a model takes.
+
+    Raises ValueError with the reason when the network has no ONNX file.
+
+    Arguments
+    ---------
+    model : trained.Trained
+        Model of a run.
+
+    Returns
+    -------
+    int
+        Samples; None for any length.
+    """
+    form = model.network.onnx
+    if form not in ("free", "fixed"):
+        raise ValueError(f"--onnx: not for {model.network.name}: {form}")
+    return None if form == "free" else FIXED_SECONDS * model.sample_rate
+
+
+def write_onnx(separator, path, length=None):
+    """Writes a file with free batch size, and checks it.
 
     Raises ImportError when a package is missing, ValueError when ONNX Runtime
     computes something else.
 
     Arguments
     ---------
-    separator : separator.Separator
-        On the CPU.
+    separator : torch.nn.Module
+        [batch, time] -> [batch, time, source], on the CPU.
     path : Path
         The file.
+    length : int
+        Samples of each mixture; None for any length.
     """
     try:
         import onnxruntime  # noqa: F401
@@ -32,32 +56,35 @@ def write_onnx(separator, path):
             "ONNX needs: pip install onnx onnxscript onnxruntime"
         ) from error
     free = torch.export.Dim.DYNAMIC
+    dimensions = {0: free, 1: free} if length is None else {0: free}
     program = torch.onnx.export(
         separator.eval(),
-        (torch.randn(2, LENGTHS[0]),),
+        (torch.randn(2, length or LENGTHS[0]),),
         dynamo=True,
         opset_version=OPSET,
         input_names=["mixture"],
         output_names=["estimates"],
-        dynamic_shapes={"mixture": {0: free, 1: free}},
+        dynamic_shapes={"mixture": dimensions},
         # The optimizer of onnxscript drops an EPS of 1e-8 as if it were zero:
         # digital silence would become NaN.
         optimize=False,
         verbose=False,
     )
     program.save(str(path), external_data=False)
-    check_onnx(separator, path)
+    check_onnx(separator, path, LENGTHS if length is None else [length])
 
 
-def check_onnx(separator, path):
+def check_onnx(separator, path, lengths=LENGTHS):
     """Raises ValueError when an ONNX file differs from the network.
 
     Arguments
     ---------
-    separator : separator.Separator
-        On the CPU.
+    separator : torch.nn.Module
+        [batch, time] -> [batch, time, source], on the CPU.
     path : Path
         The file.
+    lengths : sequence of int
+        Lengths of the mixtures that are compared, in samples.
     """
     import onnxruntime
 
@@ -65,7 +92,7 @@ def check_onnx(separator, path):
         str(path), providers=["CPUExecutionProvider"]
     )
     generator = torch.Generator().manual_seed(0)
-    for length in LENGTHS:
+    for length in lengths:
         mixture = 0.1 * torch.randn(1, length, generator=generator)
         mixture[:, length // 4 : length // 2] = 0  # silence has no variance
         with torch.no_grad():

@@ -130,25 +130,45 @@ class MaskNet(conv_tasnet.MaskNet):
     def _masks(self, features, dtype):
         """Computes the masks, with matrix products in the given dtype."""
         frames = features.shape[-1]
-        keep = torch.is_grad_enabled()
-        # The compiler cannot trace the buffers, and fuses plain functions.
-        is_plain = self.dims == (1,) or torch.compiler.is_compiling()
         y = normalise(features.float(), (1,), *_affine(self.layer_norm))
-        if not is_plain:
+        if not self._is_plain():
             y = F.pad(y, (0, -frames % ALIGNMENT))
         y = _pointwise(self.bottleneck_conv1x1, y.to(dtype))
         for block in self.temporal_conv_net.values():
-            dilation, *parameters = _block_parameters(block.layers)
-            if is_plain:
-                geometry = dilation, self.causal, self.dims
-                y = plain_block(y, geometry, *parameters)
-            else:
-                y = TemporalBlock.apply(y, frames, dilation, keep, *parameters)
+            y = self.run_block(y, frames, block.layers)
         scores = _pointwise(self.mask_conv1x1, y)[..., :frames]
         scores = scores.unflatten(1, (self.C, -1)).transpose(0, 1)
         if self.mask_nonlinear == "softmax":
             return F.softmax(scores, dim=2)
         return F.relu(scores)
+
+    def _is_plain(self):
+        """The compiler cannot trace the buffers, and fuses plain functions."""
+        return self.dims == (1,) or torch.compiler.is_compiling()
+
+    def run_block(self, y, frames, layers):
+        """Computes one temporal block.
+
+        Arguments
+        ---------
+        y : torch.Tensor
+            [batch, channel, frame], zero after the last frame.
+        frames : int
+            Number of frames without padding.
+        layers : torch.nn.Module
+            Layers of SpeechBrain's block.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape of y.
+        """
+        dilation, *parameters = _block_parameters(layers)
+        if self._is_plain():
+            geometry = dilation, self.causal, self.dims
+            return plain_block(y, geometry, *parameters)
+        keep = torch.is_grad_enabled()
+        return TemporalBlock.apply(y, frames, dilation, keep, *parameters)
 
 
 def _block_parameters(layers):

@@ -5,6 +5,7 @@ Authors
 """
 
 import torch
+from networks.options import check_precision
 from variants import source_names
 
 from inference.trained import load_trained
@@ -74,6 +75,7 @@ class Separation:
                 f"precision: expected {', '.join(allowed)} on {device}, found "
                 f"{precision!r}"
             )
+        check_precision(separator, precision)
         self.separator = separator.eval().to(device)
         self.sample_rate = sample_rate
         self.names = list(names)

@@ -9,32 +9,53 @@ Authors
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 import yaml
-from checkpoints.weights import NETWORK, checkpoint_folder, load_weights
-from fast.convtasnet import MaskNet
+from checkpoints.weights import checkpoint_folder, load_weights
+from networks.registry import (
+    CONV_TASNET,
+    NETWORKS,
+    STOCK_CONV_TASNET,
+    Network,
+    load_class,
+)
 from runs.record import RECORD, recorded_starts
 from separator import Separator
 from variants import check_task, default_variants, num_outputs
 
-from speechbrain.lobes.models import conv_tasnet
-from speechbrain.lobes.models.dual_path import Decoder, Encoder
+from speechbrain.lobes.models import dual_path, resepformer
 from speechbrain.utils.checkpoints import METAFNAME
 
 HYPERPARAMS = "hyperparams.yaml"
+BUILDER = "builder"  # key of an export: the class in the registry
 ADVICE = (
     "expected the output folder of a run of this recipe, or an export of it"
 )
 # The classes and functions that a YAML may name, in runs of earlier versions too.
-# SpeechBrain's mask network has the same parameters as the fast one.
-BUILDERS = {
-    "!new:speechbrain.lobes.models.dual_path.Encoder": Encoder,
-    "!new:speechbrain.lobes.models.dual_path.Decoder": Decoder,
-    "!new:speechbrain.lobes.models.conv_tasnet.MaskNet": MaskNet,
-    "!new:fast.convtasnet.MaskNet": MaskNet,
-    "!apply:convtasnet.mask_network": MaskNet,
+ENDS = {
+    "encoder": "!new:speechbrain.lobes.models.dual_path.Encoder",
+    "decoder": "!new:speechbrain.lobes.models.dual_path.Decoder",
+}
+NETWORK_TAGS = {
+    **{f"!new:{network.builder}": network for network in NETWORKS},
+    # SpeechBrain's mask network has the same parameters as the fast one.
+    f"!new:{STOCK_CONV_TASNET.builder}": CONV_TASNET,
+    "!apply:convtasnet.mask_network": CONV_TASNET,
+}
+BLOCKS = {
+    f"!{kind}:{module.__name__}.{name}": getattr(module, name)
+    for kind in ("name", "new")  # the latter in exports
+    for module, name in (
+        (dual_path, "SBRNNBlock"),
+        (dual_path, "SBTransformerBlock"),
+        (resepformer, "SegLSTM"),
+        (resepformer, "MemLSTM"),
+        (resepformer, "SBRNNBlock"),
+        (resepformer, "SBTransformerBlock_wnormandskip"),
+    )
 }
 FUNCTIONS = {
     "!apply:variants.num_outputs": num_outputs,
@@ -50,12 +71,15 @@ class Trained:
 
     Arguments
     ---------
-    separator : separator.Separator
+    separator : torch.nn.Module
         With its weights, on the CPU, in evaluation mode.
+    network : networks.registry.Network
+        Its entry in the registry.
     settings : dict
         The keys of the YAML that have plain values.
     sizes : dict
-        encoder, masknet, decoder -> the arguments they were built with.
+        encoder, masknet, decoder, or network -> the arguments they were built
+        with.
     checkpoint : Path
         The folder of the weights.
     run : Path
@@ -63,6 +87,7 @@ class Trained:
     """
 
     separator: torch.nn.Module
+    network: Network
     settings: dict
     sizes: dict
     checkpoint: Path
@@ -112,18 +137,15 @@ def load_trained(path):
     try:
         nodes = _top_nodes(hyperparams.read_text(encoding="utf-8"))
         settings = _plain_values(nodes)
-        built = {name: _build(nodes[name]) for name in NETWORK}
+        network, separator, sizes = _build(nodes, settings)
         _check_settings(settings)
     except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         reason = f"{error}"
         if isinstance(error, KeyError):
             reason = f"the key {error} is missing"
         raise ValueError(f"{hyperparams}: {reason}; {ADVICE}") from error
-    parts = {name: part for name, (part, _) in built.items()}
-    sizes = {name: arguments for name, (_, arguments) in built.items()}
-    separator = Separator(**parts).eval()
-    load_weights(separator, checkpoint)
-    return Trained(separator, settings, sizes, checkpoint, run)
+    load_weights(separator.eval(), checkpoint)
+    return Trained(separator, network, settings, sizes, checkpoint, run)
 
 
 def read_run_yaml(run):
@@ -186,28 +208,52 @@ def _plain_values(nodes):
 
 
 def _value(node):
-    """A plain value, or the result of one of FUNCTIONS."""
+    """A plain value, the result of one of FUNCTIONS, or a factory of BLOCKS."""
     if node.tag in FUNCTIONS and isinstance(node, yaml.SequenceNode):
         return FUNCTIONS[node.tag](*map(_value, node.value))
+    if node.tag in BLOCKS:
+        return partial(BLOCKS[node.tag], **_arguments(node))
     return yaml.SafeLoader("").construct_document(node)
 
 
-def _build(node):
-    """A part of the network, and the arguments it was built with."""
-    if node.tag not in BUILDERS:
-        known = ", ".join(name.partition(":")[2] for name in BUILDERS)
-        raise ValueError(
-            f"expected a network of {known}, found {node.tag}, which is not "
-            "executed from a file; pass your own network to "
-            "separation.Separation(separator=...) in Python"
-        )
+def _arguments(node):
+    """The arguments that a node gives to its class."""
     if not isinstance(node, yaml.MappingNode):
         raise ValueError(f"{node.tag}: expected arguments by name")
-    sizes = {key.value: _value(item) for key, item in node.value}
-    builder = BUILDERS[node.tag]
-    if sizes.pop("implementation", "fast") == "stock":
-        builder = conv_tasnet.MaskNet
-    return builder(**sizes), sizes
+    return {key.value: _value(item) for key, item in node.value}
+
+
+def _build(nodes, settings):
+    """Entry in the registry, separator, and the arguments of its parts."""
+    name = "masknet" if "masknet" in nodes else "network"
+    tag = nodes[name].tag
+    if BUILDER in settings:  # an export
+        tag = f"!new:{settings[BUILDER]}"
+    network = NETWORK_TAGS.get(tag)
+    if network is None:
+        known = ", ".join(network.name for network in NETWORKS)
+        raise ValueError(
+            f"expected a network of this recipe ({known}), found {tag}, which "
+            "is not executed from a file; pass your own network to "
+            "separation.Separation(separator=...) in Python"
+        )
+    sizes = {part: _arguments(nodes[part]) for part in network.parts}
+    if sizes[name].pop("implementation", "fast") == "stock":
+        network = STOCK_CONV_TASNET
+    built = load_class(network.builder)(**sizes[name])
+    if network.is_mask:
+        parts = {
+            part: _end(nodes[part].tag, part)(**sizes[part]) for part in ENDS
+        }
+        built = Separator(masknet=built, **parts)
+    return network, built, sizes
+
+
+def _end(tag, part):
+    """Class of the encoder or decoder."""
+    if tag != ENDS[part]:
+        raise ValueError(f"{part}: expected {ENDS[part]}, found {tag}")
+    return getattr(dual_path, part.title())
 
 
 def _check_settings(settings):

@@ -21,6 +21,7 @@ Authors
 import numpy as np
 import torch
 import torch.nn.functional as F
+from networks.registry import find_network
 
 from speechbrain.lobes.models.conv_tasnet import EPS, ChannelwiseLayerNorm
 from streaming.stream_block import StreamBlock
@@ -36,7 +37,11 @@ def check_causal(separator):
     separator : Separator
         Its mask network may be the fast or SpeechBrain's own Conv-TasNet.
     """
-    problem = _problem(separator)
+    network = find_network(separator)
+    if network is not None and network.streaming:
+        problem = f"this is {network.name}: {network.streaming}"
+    else:
+        problem = _problem(separator)
     if problem:
         raise ValueError(
             f"live audio needs a causal Conv-TasNet, but {problem}; {TRAIN}"
@@ -45,9 +50,9 @@ def check_causal(separator):
 
 def _problem(separator):
     """Why a network cannot stream; None if it can."""
-    masknet = separator.masknet
+    masknet = getattr(separator, "masknet", separator)
     if not hasattr(masknet, "temporal_conv_net"):
-        return f"the mask network is a {type(masknet).__name__}"
+        return f"the network is a {type(masknet).__name__}"
     for block in masknet.temporal_conv_net.values():
         inner = block.layers["DSconv"]
         for norm in (block.layers["norm"], inner["act_0"]):

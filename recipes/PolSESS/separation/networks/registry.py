@@ -1,0 +1,150 @@
+"""The networks of the recipe, and what each can do.
+
+Loading, export, ONNX, streaming, benchmarks and model card read this table, so a
+further network is a class, a YAML and an entry.
+
+Authors
+ * The PolSESS recipe team 2026
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+
+MASK_PARTS = ("encoder", "masknet", "decoder")
+DUAL_PATH = "speechbrain.lobes.models.dual_path."
+RESEPFORMER = "speechbrain.lobes.models.resepformer."
+NEEDS_ALL = "it reads the whole mixture before the first estimate"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, its published sizes, and what it can do.
+
+    Arguments
+    ---------
+    name : str
+        Its name in the literature.
+    hparams : str
+        Its YAML in hparams/.
+    builder : str
+        Class of the mask network, or of the whole network if it maps the mixture
+        to its sources without masks.
+    citation : tuple of str
+        Key, authors, title, year and arXiv ID of the paper.
+    licence : str
+        Licence of its public reference code.
+    sizes : dict
+        Published size -> overrides of the YAML, and parameters with one and with
+        two outputs.
+    blocks : str
+        The list of modules that gradient checkpointing wraps, as an attribute
+        of the separator; or a method that computes one block.
+    stock : str
+        SpeechBrain's class with the same weights; "" if there is none, and the
+        export brings code along.
+    causal : str
+        Overrides of the YAML for a causal model; "" if there are none.
+    streaming : str
+        Reason why a causal model cannot work on live audio; "" if it can.
+    onnx : str
+        "free" for any batch size and length, "fixed" for one length, otherwise
+        the reason why there is no ONNX file.
+    fp16 : str
+        Reason why fp16 is refused; "" if it is not. bf16 and fp32 always work.
+    """
+
+    name: str
+    hparams: str
+    builder: str
+    citation: tuple
+    licence: str
+    sizes: dict
+    blocks: str
+    stock: str = ""
+    causal: str = ""
+    streaming: str = NEEDS_ALL
+    onnx: str = "free"
+    fp16: str = ""
+
+    @property
+    def is_mask(self):
+        """Whether it multiplies features by masks, for ``Separator``."""
+        return self.blocks.startswith("masknet.")
+
+    @property
+    def parts(self):
+        """Keys of the YAML that hold its modules, and names of their files."""
+        return MASK_PARTS if self.is_mask else ("network",)
+
+
+CONV_TASNET = Network(
+    name="Conv-TasNet",
+    hparams="convtasnet.yaml",
+    builder="fast.convtasnet.MaskNet",
+    citation=(
+        "luo2019convtasnet",
+        "Luo, Yi and Mesgarani, Nima",
+        "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for "
+        "Speech Separation",
+        "2019",
+        "1809.07454",
+    ),
+    licence="Apache-2.0",
+    sizes={"X 8, R 4": ("", 8_640_225, 8_705_761)},
+    blocks="masknet.run_block",
+    stock="speechbrain.lobes.models.conv_tasnet.MaskNet",
+    causal="--norm_type=cLN --causal=True",
+    streaming="",
+)
+NETWORKS = (CONV_TASNET,)
+# Runs may name SpeechBrain's own class, which has the same parameters.
+STOCK_CONV_TASNET = replace(
+    CONV_TASNET, builder=CONV_TASNET.stock, blocks="masknet.temporal_conv_net"
+)
+
+
+def load_class(path):
+    """Imports a class of the table.
+
+    Arguments
+    ---------
+    path : str
+        Its module and name, with dots.
+
+    Returns
+    -------
+    type
+        The class.
+    """
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def find_network(separator):
+    """Finds the entry of a separator, mask network or mapping.
+
+    Arguments
+    ---------
+    separator : torch.nn.Module
+        [batch, time] -> [batch, time, source].
+
+    Returns
+    -------
+    Network
+        None for a network that is not in the table.
+
+    Example
+    -------
+    >>> import torch
+    >>> find_network(torch.nn.Identity()) is None
+    True
+    """
+    kind = type(getattr(separator, "masknet", separator))
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return _by_builder().get(name)
+
+
+@cache
+def _by_builder():
+    return {entry.builder: entry for entry in (*NETWORKS, STOCK_CONV_TASNET)}
