@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+import yaml
 from hyperpyyaml import load_hyperpyyaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SEPARATION = ROOT / "recipes/PolSESS/separation"
-YAML = "hparams/convtasnet.yaml"
+CONV_TASNET = "convtasnet.yaml"
 SEED = 1234
 sys.path.insert(0, str(SEPARATION))
 
@@ -80,12 +81,29 @@ def make_corpus(folder, **options):
     subprocess.run([sys.executable, script, *words], check=True)
 
 
-def load_hparams(**overrides):
-    """Loads the YAML of the recipe; without folders it has temporary ones."""
+def load_hparams(hparams=CONV_TASNET, flags="", **overrides):
+    """Loads a YAML of the recipe; without folders it has temporary ones.
+
+    Arguments
+    ---------
+    hparams : str
+        Its name.
+    flags : str
+        Overrides as on the command line.
+    **overrides : object
+        Overrides by key.
+
+    Returns
+    -------
+    dict
+        The loaded YAML.
+    """
+    words = (word.split("=", 1) for word in shlex.split(flags))
+    given = {key.lstrip("-"): yaml.safe_load(text) for key, text in words}
     with tempfile.TemporaryDirectory() as folder:
         folders = {"data_folder": folder, "output_folder": folder}
-        overrides = {**folders, "seed": SEED, **overrides}
-        with open(SEPARATION / YAML, encoding="utf-8") as file:
+        overrides = {**folders, "seed": SEED, **given, **overrides}
+        with open(SEPARATION / "hparams" / hparams, encoding="utf-8") as file:
             return load_hyperpyyaml(file, overrides)
 
 
@@ -120,9 +138,10 @@ def train(output_folder, arguments, threads):
         For each epoch what train_log.txt says, for instance
         "train items_per_second": 14.2.
     """
-    command = [sys.executable, "train.py", YAML, *arguments, "--noprogressbar"]
+    command = [sys.executable, "train.py", f"hparams/{CONV_TASNET}", *arguments]
     command += [f"--output_folder={output_folder}", "--metrics=[si_sdr]"]
-    command.append("--__threads=null")  # takes all threads that it is given
+    # It takes all threads that it is given.
+    command += ["--noprogressbar", "--__threads=null"]
     done = subprocess.run(
         command,
         cwd=SEPARATION,

@@ -120,7 +120,9 @@ def test_a_run_begins_with_the_best_weights_of_another_one(saved, tmp_path):
     with pytest.raises(ValueError, match="^init_from: .*new is neither a che"):
         start_from(separator, tmp_path / "new", new)
     wider = hparams_of(**{**SMALL, "N": 16})["separator"]
-    with pytest.raises(ValueError, match="encoder.ckpt belongs to another network"):
+    with pytest.raises(
+        ValueError, match="encoder.ckpt belongs to another network"
+    ):
         load_weights(wider, folder)
 
 

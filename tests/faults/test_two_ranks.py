@@ -21,7 +21,7 @@ from run_folders import (
     trace,
     unions,
 )
-from server import FAULTY, TWO, train_arguments
+from server import FAULTY, FAULTY_SIZES, TWO, train_arguments
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,9 @@ def test_the_first_process_alone_writes_and_all_test_the_best(
 def test_the_documented_torchrun(two_ranks, rank_corpus, tmp_path):
     folder = tmp_path / "run"
     options = ["--num_workers=0", "--distributed_backend=gloo"]
-    words = train_arguments(folder, FAULTY, options, rank_corpus)
+    words = train_arguments(
+        folder, [*FAULTY_SIZES, *FAULTY], options, rank_corpus
+    )
     torchrun = os.path.join(os.path.dirname(sys.executable), "torchrun")
     done = subprocess.run(
         [torchrun, *TWO, "train.py", *words],

@@ -118,7 +118,11 @@ def test_folders_without_a_model_are_refused(tmp_path):
         (whole, "- 1", "expected keys and values"),
         (whole, "task: ES", "the key 'network' is missing"),
         (whole, f"{network} {{}}", "the key 'encoder' is missing"),
-        (encoder, "!new:torch.nn.Identity", f"expected {encoder}, found !new:t"),
+        (
+            encoder,
+            "!new:torch.nn.Identity",
+            f"expected {encoder}, found !new:t",
+        ),
         (whole, f"encoder: {encoder} [1]\n{network} {{}}", "arguments by name"),
         ("sample_rate: 8000", "sample_rate: 0", "sample_rate: expected Hz"),
         ("task: ES", "task: XX", "expected one of ES, EB, SB, found 'XX'"),

@@ -21,7 +21,8 @@ def weights(folder):
     path = newest(folder)
     return {
         f"separator.{part}.{name}": value
-        for part in ("encoder", "masknet", "decoder")
+        for part in ("encoder", "masknet", "decoder", "network")
+        if (path / f"{part}.ckpt").exists()
         for name, value in torch.load(path / f"{part}.ckpt").items()
     }
 

@@ -20,9 +20,11 @@ TINY = (
     "--grad_accumulation_factor=1 --num_workers=0 --noprogressbar --device=cpu"
 ).split()
 # For faults. 4 mixtures: a window of 3 batches and a shorter one in each of 2 epochs.
+FAULTY_SIZES = (
+    "--N=8 --B=4 --H=8 --X=2 --R=1 --kernel_size=32 --stride=16"
+).split()
 FAULTY = (
-    "--N=8 --B=4 --H=8 --X=2 --R=1 --kernel_size=32 "
-    "--stride=16 --number_of_epochs=2 --batch_size=1 --segment_seconds=0.5 "
+    "--number_of_epochs=2 --batch_size=1 --segment_seconds=0.5 "
     "--grad_accumulation_factor=3 --ckpt_interval_steps=1 --noprogressbar "
     "--device=cpu --metrics=[si_sdr] --lr=0.01 "
     "--valid_variants=[SER,S] --test_variants=[SER,S]"
@@ -96,17 +98,24 @@ class Server:
         return self.start(folder, "train.py", *words, **asked).end()
 
     def start_faulty(
-        self, folder, *options, data_folder=SAMPLES, workers=0, **asked
+        self,
+        folder,
+        *options,
+        data_folder=SAMPLES,
+        workers=0,
+        name=None,
+        sizes=FAULTY_SIZES,
+        **asked,
     ):
         """Starts train.py with faults; options replace the usual ones.
 
-        Its output and trace lie next to its folder. See faults/serve.py for what
+        Another network takes the name of its YAML, and sizes. Its output and trace lie next to its folder. See faults/serve.py for what
         may be asked.
         """
-        usual = [*FAULTY, f"--num_workers={workers}"]
+        usual = [*sizes, *FAULTY, f"--num_workers={workers}"]
         if "launch" in asked:
             usual.append("--distributed_backend=gloo")
-        words = train_arguments(folder, usual, options, data_folder)
+        words = train_arguments(folder, usual, options, data_folder, name)
         usual = {"faults": [], "trace": f"{folder}.trace", "random": True}
         return self.start(folder, "train.py", *words, **{**usual, **asked})
 

@@ -91,7 +91,7 @@ CONV_TASNET = Network(
         "1809.07454",
     ),
     licence="Apache-2.0",
-    sizes={"X 8, R 4": ("", 8_640_225, 8_705_761)},
+    sizes={"X 8, R 4": ("", 8_643_136, 8_708_672)},
     blocks="masknet.run_block",
     stock="speechbrain.lobes.models.conv_tasnet.MaskNet",
     causal="--norm_type=cLN --causal=True",

@@ -1,0 +1,34 @@
+"""Every network of the registry at a size that takes milliseconds."""
+
+import shlex
+
+import torch
+import yaml
+from networks.registry import NETWORKS
+from recipe import hparams_of
+
+# Name -> overrides of its YAML.
+TINY = {
+    "Conv-TasNet": "--N=8 --B=4 --H=8 --X=2 --R=1 --kernel_size=32 --stride=16",
+}
+BY_NAME = {network.name: network for network in NETWORKS}
+
+
+def overrides_of(flags):
+    """Overrides as on the command line, as a dict."""
+    words = (word[2:].split("=", 1) for word in shlex.split(flags))
+    return {key: yaml.safe_load(text) for key, text in words}
+
+
+def tiny(name, task="SB", **overrides):
+    """The separator of a network's YAML at its tiny size."""
+    overrides = {**overrides_of(TINY[name]), "task": task, **overrides}
+    return hparams_of(BY_NAME[name].hparams, **overrides)["separator"]
+
+
+def speech_like(batch, samples):
+    """Noise in bursts with silence between them, [batch, time]."""
+    generator = torch.Generator().manual_seed(samples)
+    mixture = 0.1 * torch.randn(batch, samples, generator=generator)
+    mixture[:, samples // 3 : samples // 2] = 0
+    return mixture
