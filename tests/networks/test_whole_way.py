@@ -79,7 +79,7 @@ def test_from_training_to_export(server, tmp_path, name):
     code = [path.name for path in (tmp_path / "model").glob("*.py")]
     assert bool(code) == (not network.stock)
     card = (tmp_path / "model/README.md").read_text(encoding="utf-8")
-    assert f"# {name} on PolSESS, ES" in card and network.citation[0] in card
+    assert f"# {name} on PolSESS, ES" in card and network.bibtex in card
     mixture = speech_like(2, 4001)
     check_export(tmp_path / "model", model.separator, "".join(code), mixture)
     # The recipe loads the export, too, and executes nothing of it.

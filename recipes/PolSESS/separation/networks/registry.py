@@ -10,10 +10,10 @@ Authors
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
+CITATIONS = Path(__file__).with_name("citations.bib")
 MASK_PARTS = ("encoder", "masknet", "decoder")
-DUAL_PATH = "speechbrain.lobes.models.dual_path."
-RESEPFORMER = "speechbrain.lobes.models.resepformer."
 NEEDS_ALL = "it reads the whole mixture before the first estimate"
 
 
@@ -30,8 +30,8 @@ class Network:
     builder : str
         Class of the mask network, or of the whole network if it maps the mixture
         to its sources without masks.
-    citation : tuple of str
-        Key, authors, title, year and arXiv ID of the paper.
+    citation : str
+        Key of its paper in citations.bib.
     licence : str
         Licence of its public reference code.
     sizes : dict
@@ -57,7 +57,7 @@ class Network:
     name: str
     hparams: str
     builder: str
-    citation: tuple
+    citation: str
     licence: str
     sizes: dict
     blocks: str
@@ -77,27 +77,76 @@ class Network:
         """Keys of the YAML that hold its modules, and names of their files."""
         return MASK_PARTS if self.is_mask else ("network",)
 
+    @property
+    def bibtex(self):
+        """Entry of its paper in citations.bib."""
+        entries = CITATIONS.read_text(encoding="utf-8").split("\n\n")
+        (entry,) = [text for text in entries if f"{{{self.citation}," in text]
+        return entry.strip()
 
+
+DUAL_PATH = "speechbrain.lobes.models.dual_path.Dual_Path_Model"
+RESOURCE_EFFICIENT = (
+    "speechbrain.lobes.models.resepformer.ResourceEfficientSeparator"
+)
 CONV_TASNET = Network(
     name="Conv-TasNet",
     hparams="convtasnet.yaml",
     builder="fast.convtasnet.MaskNet",
-    citation=(
-        "luo2019convtasnet",
-        "Luo, Yi and Mesgarani, Nima",
-        "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for "
-        "Speech Separation",
-        "2019",
-        "1809.07454",
-    ),
+    citation="luo2019convtasnet",
     licence="Apache-2.0",
-    sizes={"X 8, R 4": ("", 8_643_136, 8_708_672)},
+    sizes={"paper, R 4": ("", 8_643_136, 8_708_672)},
     blocks="masknet.run_block",
     stock="speechbrain.lobes.models.conv_tasnet.MaskNet",
     causal="--norm_type=cLN --causal=True",
     streaming="",
 )
-NETWORKS = (CONV_TASNET,)
+NETWORKS = (
+    CONV_TASNET,
+    Network(
+        name="DPRNN",
+        hparams="dprnn.yaml",
+        builder="networks.dual_path.DPRNN",
+        citation="luo2020dprnn",
+        licence="Apache-2.0",
+        sizes={"paper": ("", 2_605_633, 2_609_793)},
+        blocks="masknet.dual_mdl",
+        stock=DUAL_PATH,
+        onnx="fixed",
+    ),
+    Network(
+        name="SepFormer",
+        hparams="sepformer.yaml",
+        builder="networks.dual_path.SepFormer",
+        citation="subakan2021sepformer",
+        licence="Apache-2.0",
+        sizes={"paper": ("", 25_613_569, 25_679_361)},
+        blocks="masknet.dual_mdl",
+        stock=DUAL_PATH,
+    ),
+    Network(
+        name="SkiM",
+        hparams="skim.yaml",
+        builder="networks.resepformer.SkiM",
+        citation="li2022skim",
+        licence="Apache-2.0",
+        sizes={"SpeechBrain": ("", 14_490_241, 14_506_753)},
+        blocks="masknet.model.seg_model",
+        stock=RESOURCE_EFFICIENT,
+        onnx="fixed",
+    ),
+    Network(
+        name="RE-SepFormer",
+        hparams="resepformer.yaml",
+        builder="networks.resepformer.RESepFormer",
+        citation="dellalibera2024resepformer",
+        licence="Apache-2.0",
+        sizes={"paper": ("", 7_938_689, 7_955_201)},
+        blocks="masknet.model.seg_model",
+        stock=RESOURCE_EFFICIENT,
+        onnx="fixed",
+    ),
+)
 # Runs may name SpeechBrain's own class, which has the same parameters.
 STOCK_CONV_TASNET = replace(
     CONV_TASNET, builder=CONV_TASNET.stock, blocks="masknet.temporal_conv_net"
