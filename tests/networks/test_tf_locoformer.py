@@ -2,14 +2,8 @@
 
 import pytest
 import torch
-from networks.norms import GlobalNorm
-from networks.tf_locoformer import (
-    EPS,
-    Attention,
-    Path,
-    RMSGroupNorm,
-    TFLocoformer,
-)
+from networks.spectral import EPS, GlobalNorm
+from networks.tf_locoformer import Attention, Path, RMSGroupNorm, TFLocoformer
 
 TINY = dict(D=8, B=1, H=8, K=4, attention_dim=8)
 S = dict(D=96, B=4, H=256, K=4, attention_dim=96)
@@ -39,7 +33,7 @@ def test_published_sizes(sizes, one, two):
 
 def test_global_norm_is_group_norm():
     x = 5 + torch.randn(2, 4, 30, 9)
-    norm = GlobalNorm(4, EPS)
+    norm = GlobalNorm(4)
     torch.nn.init.normal_(norm.weight)
     torch.nn.init.normal_(norm.bias)
     expected = torch.nn.functional.group_norm(

@@ -12,19 +12,15 @@ import math
 import torch
 import torch.nn.functional as F
 
-from networks.mapping import check_length, check_multiple
-from networks.norms import GlobalNorm
-from networks.stft import ConvSTFT
-
-EPS = 1e-5  # of the norms
-SILENCE = 1e-8  # smallest deviation of a mixture, full scale is 1
+from networks.mapping import check_multiple
+from networks.spectral import EPS, SpectralMapping
 
 
-class TFGridNet(torch.nn.Module):
+class TFGridNet(SpectralMapping):
     """Maps the complex spectrogram of a mixture to those of its sources.
 
-    Mixtures are padded to whole hops: without, the window's end, near zero,
-    would divide the last samples. Raises ValueError for sizes that do not fit.
+    Equal to ESPnet's first version for mixtures of whole hops. Raises ValueError
+    for sizes that do not fit.
 
     Arguments
     ---------
@@ -65,44 +61,22 @@ class TFGridNet(torch.nn.Module):
         n_fft=256,
         hop=64,
     ):
-        super().__init__()
+        super().__init__(num_spks, D, n_fft, hop, min_frames=I)
         bins = n_fft // 2 + 1
         check_multiple("D", D, heads, "heads")
         if not 1 <= J <= I <= bins:
             raise ValueError(
                 f"I, J: expected 1 <= J <= I <= {bins} bins, found I {I}, J {J}"
             )
-        self.num_spks = num_spks
-        # What reflection takes, and frames for a step.
-        self.min_samples = max(n_fft // 2 + 1, (I - 1) * hop)
-        self.stft = ConvSTFT(n_fft, hop)
-        self.conv = torch.nn.Conv2d(2, D, 3, padding=1)
-        self.norm = GlobalNorm(D, EPS)
         self.blocks = torch.nn.ModuleList(
             Block(bins, D, I, J, H, heads, qk_dim) for _ in range(B)
         )
-        self.deconv = torch.nn.ConvTranspose2d(D, 2 * num_spks, 3, padding=1)
 
-    def forward(self, mixture):
-        """Estimates the sources, [batch, time, source], of [batch, time].
-
-        Estimates of silence are zero. Raises ValueError when the mixture is
-        shorter than ``min_samples``.
-        """
-        check_length(mixture, self.min_samples)
-        device, length = mixture.device.type, mixture.shape[-1]
-        with torch.autocast(device, enabled=False):
-            scale = mixture.float().std(-1, keepdim=True)
-            y = F.pad(mixture / (scale + SILENCE), (0, -length % self.stft.hop))
-            # [batch, channel, frame, bin] -> [batch, frame, bin, channel]
-            y = self.norm(self.conv(self.stft(y))).permute(0, 2, 3, 1)
+    def transform(self, y):
+        """Maps [batch, frame, bin, D] to its shape."""
         for block in self.blocks:
             y = block(y)
-        with torch.autocast(device, enabled=False):
-            y = self.deconv(y.float().permute(0, 3, 1, 2))
-            y = y.unflatten(1, (self.num_spks, 2)).flatten(0, 1)
-            y = self.stft.inverse(y, length).unflatten(0, (-1, self.num_spks))
-            return y.transpose(1, 2) * scale.unsqueeze(-1)
+        return y
 
 
 class Block(torch.nn.Module):

@@ -11,21 +11,17 @@ Authors
 import torch
 import torch.nn.functional as F
 
-from networks.mapping import check_length, check_multiple
-from networks.norms import GlobalNorm
-from networks.stft import ConvSTFT
+from networks.mapping import check_multiple
+from networks.spectral import EPS, SpectralMapping
 
-EPS = 1e-5  # of the norms
-SILENCE = 1e-8  # smallest deviation of a mixture, full scale is 1
 GATE_KERNEL, GATE_EDGES = 4, (1, 2)  # positions; zeros before and after
 
 
-class TFLocoformer(torch.nn.Module):
+class TFLocoformer(SpectralMapping):
     """Maps the complex spectrogram of a mixture to those of its sources.
 
-    Equal to the authors' code for mixtures of whole hops. Others are padded to
-    whole hops: without, the window's end, near zero, would divide the last
-    samples. Raises ValueError for sizes that do not divide.
+    Equal to the authors' code for mixtures of whole hops. Raises ValueError for
+    sizes that do not divide.
 
     Arguments
     ---------
@@ -72,47 +68,26 @@ class TFLocoformer(torch.nn.Module):
         hop=64,
         local_windows=None,
     ):
-        super().__init__()
+        super().__init__(num_spks, D, n_fft, hop)
         check_multiple("D", D, groups, "groups")
         check_multiple("attention_dim", attention_dim, 2 * heads, "twice heads")
         windows = _checked_windows(local_windows)
-        self.num_spks = num_spks
-        self.min_samples = n_fft // 2 + 1  # what reflection takes
-        self.stft = ConvSTFT(n_fft, hop)
-        self.conv = torch.nn.Conv2d(2, D, 3, padding=1)
-        self.norm = GlobalNorm(D, EPS)
         self.paths = torch.nn.ModuleList(
             Path(D, H, K, attention_dim, heads, groups, window)
             for _ in range(B)
             for window in windows
         )
-        self.deconv = torch.nn.ConvTranspose2d(D, 2 * num_spks, 3, padding=1)
         # The authors start with biases of zero. Silent bins would then hold
         # rounding errors alone, and the norms would amplify them.
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 torch.nn.init.xavier_uniform_(parameter)
 
-    def forward(self, mixture):
-        """Estimates the sources, [batch, time, source], of [batch, time].
-
-        Estimates of silence are zero. Raises ValueError when the mixture is
-        shorter than ``min_samples``.
-        """
-        check_length(mixture, self.min_samples)
-        device, length = mixture.device.type, mixture.shape[-1]
-        with torch.autocast(device, enabled=False):
-            scale = mixture.float().std(-1, keepdim=True)
-            y = F.pad(mixture / (scale + SILENCE), (0, -length % self.stft.hop))
-            # [batch, channel, frame, bin] -> [batch, frame, bin, channel]
-            y = self.norm(self.conv(self.stft(y))).permute(0, 2, 3, 1)
+    def transform(self, y):
+        """Maps [batch, frame, bin, D] to its shape."""
         for path in self.paths:
             y = path(y).transpose(1, 2)
-        with torch.autocast(device, enabled=False):
-            y = self.deconv(y.float().permute(0, 3, 1, 2))
-            y = y.unflatten(1, (self.num_spks, 2)).flatten(0, 1)
-            y = self.stft.inverse(y, length).unflatten(0, (-1, self.num_spks))
-            return y.transpose(1, 2) * scale.unsqueeze(-1)
+        return y
 
 
 class Path(torch.nn.Module):
