@@ -17,6 +17,8 @@ TINY = {
     "--stride=16",
     "RE-SepFormer": "--N=8 --layer=2 --layers_of_a_block=1 --nhead=2 "
     "--d_ffn=8 --segment_size=10 --kernel_size=32 --stride=16",
+    "TF-Locoformer": "--D=16 --B=1 --H=16 --attention_dim=16 --groups=2",
+    "TF-GridNet": "--D=8 --B=1 --H=8 --qk_dim=130 --n_fft=128",
 }
 BY_NAME = {network.name: network for network in NETWORKS}
 

@@ -153,6 +153,47 @@ NETWORKS = (
         stock_mixes_batch=True,
         onnx="fixed",
     ),
+    Network(
+        name="TF-Locoformer",
+        hparams="tf_locoformer.yaml",
+        builder="networks.tf_locoformer.TFLocoformer",
+        citation="saijo2024tflocoformer",
+        licence="Apache-2.0",
+        sizes={
+            "S": ("", 5_031_586, 5_033_316),
+            "S for WHAMR": (
+                "--H=128 --K=8 --attention_dim=128 --n_fft=256",
+                5_125_794,
+                5_127_524,
+            ),
+            "M": (
+                "--D=128 --B=6 --H=384 --attention_dim=128",
+                14_977_922,
+                14_980_228,
+            ),
+            "M for WHAMR": (
+                "--D=128 --B=6 --H=192 --K=8 --attention_dim=128 --n_fft=256",
+                14_968_706,
+                14_971_012,
+            ),
+            "S, local gate": (
+                "--local_windows=[7,31]",
+                5_917_858,
+                5_919_588,
+            ),
+        },
+        blocks="paths",
+    ),
+    Network(
+        name="TF-GridNet",
+        hparams="tf_gridnet.yaml",
+        builder="networks.tf_gridnet.TFGridNet",
+        citation="wang2023tfgridnet",
+        licence="Apache-2.0",
+        sizes={"small": ("", 2_489_494, 2_490_072)},
+        blocks="blocks",
+        onnx="torch exports its LSTMs step by step, which takes hours",
+    ),
 )
 # Runs may name SpeechBrain's own class, which has the same parameters.
 STOCK_CONV_TASNET = replace(
