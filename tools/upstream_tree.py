@@ -4,7 +4,8 @@ The files that train and test (tier 1) are copied. On the way, the blocks betwee
 the lines ``# local: begin`` and ``# local: end`` are dropped (in Markdown these
 are comments, ``<!-- local: begin -->``), and a YAML line such as
 ``!new:ours.Net # upstream: theirs.Net`` takes the class that its comment names; a
-comment without a dot, such as ``# upstream: fp32``, replaces the whole value.
+comment that is a tag, such as ``# upstream: !new``, replaces the tag alone, and one
+without a dot, such as ``# upstream: fp32``, the whole value.
 A file whose first line is ``# local: file`` stays here.
 
 Authors
@@ -44,6 +45,7 @@ MARKER = re.compile(r"\s*(?:#|<!--) local: (begin|end|file)\b")
 CLASS = re.compile(
     r"(!(?:new|name|apply):)[\w.]+(.*?) +# upstream: (\w+\.[\w.]+)$"
 )
+TAG = re.compile(r"!\w+:([\w.]+) +# upstream: (!\w+)$")
 VALUE = re.compile(r"(: ).* # upstream: ([\w-]+)$")
 
 
@@ -75,6 +77,8 @@ def derive(text, name):
     'a: 1\\nc: 3\\n'
     >>> derive("net: !new:fast.Net # upstream: slow.Net\\n", "x.yaml")
     'net: !new:slow.Net\\n'
+    >>> derive("block: !name:a.Block # upstream: !new\\n", "x.yaml")
+    'block: !new:a.Block\\n'
     """
     lines = text.splitlines()
     kept, begin, after_block = [], None, False
@@ -97,7 +101,8 @@ def derive(text, name):
             if is_blank and after_block and (not kept or not kept[-1].strip()):
                 continue
             after_block = False
-            kept.append(VALUE.sub(r"\1\2", CLASS.sub(r"\1\3\2", line)))
+            line = TAG.sub(r"\2:\1", CLASS.sub(r"\1\3\2", line))
+            kept.append(VALUE.sub(r"\1\2", line))
     if begin is not None:
         raise ValueError(
             f"{name}:{begin}: '# local: begin' is never ended; add a line "

@@ -7,9 +7,13 @@ Authors
 import torch
 import torch.nn.functional as F
 
-from speechbrain.lobes.models.conv_tasnet import (
-    ChannelwiseLayerNorm,
-    GlobalLayerNorm,
+from speechbrain.lobes.models import conv_tasnet, dual_path
+
+NORMS = (
+    conv_tasnet.ChannelwiseLayerNorm,
+    conv_tasnet.GlobalLayerNorm,
+    dual_path.CumulativeLayerNorm,
+    dual_path.GlobalLayerNorm,
 )
 
 
@@ -20,7 +24,7 @@ def _norms_in_float32(module):
     fp16 the EPS of 1e-8 then vanishes, and silent frames become NaN.
     """
     for layer in module.modules():
-        if isinstance(layer, (GlobalLayerNorm, ChannelwiseLayerNorm)):
+        if isinstance(layer, NORMS):
             layer.register_forward_pre_hook(_to_float32)
 
 

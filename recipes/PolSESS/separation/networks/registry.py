@@ -43,6 +43,9 @@ class Network:
     stock : str
         SpeechBrain's class with the same weights; "" if there is none, and the
         export brings code along.
+    stock_mixes_batch : bool
+        Whether SpeechBrain's class mixes the items of a batch. The recipe's
+        networks never do.
     causal : str
         Overrides of the YAML for a causal model; "" if there are none.
     streaming : str
@@ -62,6 +65,7 @@ class Network:
     sizes: dict
     blocks: str
     stock: str = ""
+    stock_mixes_batch: bool = False
     causal: str = ""
     streaming: str = NEEDS_ALL
     onnx: str = "free"
@@ -127,24 +131,68 @@ NETWORKS = (
     Network(
         name="SkiM",
         hparams="skim.yaml",
-        builder="networks.resepformer.SkiM",
+        builder="networks.skim.SkiM",
         citation="li2022skim",
         licence="Apache-2.0",
         sizes={"SpeechBrain": ("", 14_490_241, 14_506_753)},
         blocks="masknet.model.seg_model",
         stock=RESOURCE_EFFICIENT,
-        onnx="fixed",
+        causal="--causal=True --bidirectional=False --norm_type=cln",
+        streaming="block by block is written for Conv-TasNet alone",
+        onnx="torch cannot export the states of its LSTMs",
     ),
     Network(
         name="RE-SepFormer",
         hparams="resepformer.yaml",
-        builder="networks.resepformer.RESepFormer",
+        builder="networks.skim.RESepFormer",
         citation="dellalibera2024resepformer",
         licence="Apache-2.0",
         sizes={"paper": ("", 7_938_689, 7_955_201)},
         blocks="masknet.model.seg_model",
         stock=RESOURCE_EFFICIENT,
+        stock_mixes_batch=True,
         onnx="fixed",
+    ),
+    Network(
+        name="TF-Locoformer",
+        hparams="tf_locoformer.yaml",
+        builder="networks.tf_locoformer.TFLocoformer",
+        citation="saijo2024tflocoformer",
+        licence="Apache-2.0",
+        sizes={
+            "S": ("", 5_031_586, 5_033_316),
+            "S for WHAMR": (
+                "--H=128 --K=8 --attention_dim=128 --n_fft=256",
+                5_125_794,
+                5_127_524,
+            ),
+            "M": (
+                "--D=128 --B=6 --H=384 --attention_dim=128",
+                14_977_922,
+                14_980_228,
+            ),
+            "M for WHAMR": (
+                "--D=128 --B=6 --H=192 --K=8 --attention_dim=128 --n_fft=256",
+                14_968_706,
+                14_971_012,
+            ),
+            "S, local gate": (
+                "--local_windows=[7,31]",
+                5_917_858,
+                5_919_588,
+            ),
+        },
+        blocks="paths",
+    ),
+    Network(
+        name="TF-GridNet",
+        hparams="tf_gridnet.yaml",
+        builder="networks.tf_gridnet.TFGridNet",
+        citation="wang2023tfgridnet",
+        licence="Apache-2.0",
+        sizes={"small": ("", 2_489_494, 2_490_072)},
+        blocks="blocks",
+        onnx="torch exports its LSTMs step by step, which takes hours",
     ),
     Network(
         name="SepReformer",

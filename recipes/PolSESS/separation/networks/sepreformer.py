@@ -12,6 +12,7 @@ from torch.nn import GELU, GLU, Dropout, LayerNorm, Linear, Sequential
 from torch.nn.functional import pad
 
 from networks.mapping import check_length, check_multiple
+from networks.spectral import GlobalNorm
 
 EPS = 1e-8  # of the norms of whole mixtures
 LAYER_SCALE = 1e-5  # a new network's parts add almost nothing to their input
@@ -331,11 +332,8 @@ class FrameConv(torch.nn.Conv1d):
         return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
-class ItemNorm(torch.nn.GroupNorm):
+class ItemNorm(GlobalNorm):
     """GroupNorm with one group, for [item, frame, channel], in float32.
-
-    ONNX Runtime sums a GroupNorm at one go, which is less accurate than the
-    mean of the frames' means.
 
     Arguments
     ---------
@@ -344,16 +342,11 @@ class ItemNorm(torch.nn.GroupNorm):
     """
 
     def __init__(self, channels):
-        super().__init__(1, channels, EPS)
+        super().__init__(channels, EPS)
 
     def forward(self, x):
         """Normalises x over frames and channels."""
-        with torch.autocast(x.device.type, enabled=False):
-            y = x.float()
-            y = y - y.mean(2, keepdim=True).mean(1, keepdim=True)
-            power = y.square().mean(2, keepdim=True).mean(1, keepdim=True)
-            y = y * torch.rsqrt(power + self.eps)
-            return y * self.weight + self.bias
+        return super().forward(x.transpose(1, 2)[..., None])[..., 0].mT
 
 
 def repeat(x, times):

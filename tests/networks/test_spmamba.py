@@ -1,0 +1,107 @@
+"""Sizes and parts of SPMamba."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from networks.spmamba import EPS, Attention, Path, Projection, SPMamba
+
+MAMBA = dict(d_state=2, expand=1)
+TINY = dict(n_fft=32, hop=8, B=1, D=4, I=3, heads=2, qk=34, **MAMBA)
+REDUCED = dict(B=4, D=16, I=4, heads=2, qk=256)
+FULL = dict(B=6, D=16, I=8, heads=4, qk=512)
+
+
+@pytest.mark.parametrize(
+    "sizes, one, two",
+    [(REDUCED, 1_156_078, 1_156_368), (FULL, 6_094_208, 6_094_498)],
+)
+def test_published_sizes(sizes, one, two):
+    for num_spks, count in ((1, one), (2, two)):
+        with torch.device("meta"):
+            network = SPMamba(num_spks, **sizes)
+        assert sum(p.numel() for p in network.parameters()) == count
+
+
+@pytest.mark.parametrize(
+    "size, message",
+    [
+        (dict(D=5), r"D: .* multiple of 2 \(heads\), found 5"),
+        (dict(n_fft=40), r"n_fft: .* multiple of 32 \(four hops\), found 40"),
+        (dict(I=18), "I: expected at most 17 bins, found 18"),
+        (dict(I=0), "I: expected at least 1, found 0"),
+        (dict(B=0), "B: expected at least 1, found 0"),
+        (dict(expand=0), "expand: expected at least 1, found 0"),
+    ],
+)
+def test_a_bad_size_is_refused_by_name(size, message):
+    with pytest.raises(ValueError, match=message):
+        SPMamba(2, **{**TINY, **size})
+
+
+def test_the_shortest_mixture_has_a_step_of_mamba():
+    network = SPMamba(2, **{**TINY, "I": 9})
+    assert network.min_samples == 8 * 8  # 9 frames
+    assert network(torch.randn(1, 64)).shape == (1, 64, 2)
+    assert SPMamba(2, **TINY).min_samples == 17  # reflection
+
+
+def test_estimates_follow_the_level_of_the_mixture():
+    network, mixture = SPMamba(2, **TINY), torch.randn(2, 300)
+    expected = 100 * network(mixture)
+    assert torch.allclose(network(100 * mixture), expected, atol=1e-3)
+
+
+def test_a_step_reads_neighbours_and_writes_them_back():
+    """Without Mamba a path is a linear map of neighbouring steps."""
+    path = Path(4, 3, MAMBA)
+    for direction in (path.forwards, path.backwards):
+        torch.nn.init.zeros_(direction[1].out_proj.weight)
+    signal = torch.randn(2, 5, 9, 4)
+    y = F.layer_norm(signal, (4,), eps=EPS)
+    expected = signal + path.merge.bias
+    for first in range(7):
+        step = y[:, :, first : first + 3].mT.flatten(2)  # channels first
+        step = torch.cat([step, step], -1)
+        wrote = torch.einsum("brc,cdk->brkd", step, path.merge.weight)
+        expected[:, :, first : first + 3] += wrote
+    assert torch.allclose(path(signal), expected, atol=1e-5)
+
+
+def test_a_path_with_equal_directions_commutes_with_time_reversal():
+    path = Path(4, 1, MAMBA)
+    path.backwards.load_state_dict(path.forwards.state_dict())
+    half = path.merge.weight.detach()[:4]
+    path.merge.weight.data = torch.cat([half, half])
+    signal = torch.randn(2, 5, 20, 4)
+    found = path(signal.flip(2)).flip(2)
+    assert torch.allclose(found, path(signal), atol=1e-6)
+
+
+def test_each_head_has_its_own_norm():
+    projection = Projection(bins=3, D=4, heads=2, size=2)
+    torch.nn.init.normal_(projection.slope)
+    torch.nn.init.normal_(projection.gain)
+    torch.nn.init.normal_(projection.bias)
+    signal = torch.randn(2, 5, 3, 4)
+    found = projection(signal)
+    for head in range(2):
+        rows = slice(2 * head, 2 * head + 2)
+        layer = projection.linear
+        y = F.linear(signal, layer.weight[rows], layer.bias[rows])
+        y = F.prelu(y, projection.slope[head].flatten())
+        gain, bias = projection.gain[head, 0], projection.bias[head, 0]
+        expected = F.layer_norm(y, (3, 2), gain, bias, EPS)
+        assert torch.allclose(found[:, head], expected, atol=1e-5)
+
+
+def test_attention_weighs_whole_frames():
+    attention = Attention(bins=3, D=4, heads=2, E=2)
+    signal = torch.randn(2, 5, 3, 4)
+    q, k, v = (
+        part(signal).flatten(3)
+        for part in (attention.query, attention.key, attention.value)
+    )
+    weights = torch.softmax(q @ k.mT / 6**0.5, -1)  # 3 bins of 2 channels
+    heads = (weights @ v).unflatten(3, (3, 2)).unbind(1)
+    expected = attention.merge(torch.cat(heads, -1))[:, 0]
+    assert torch.allclose(attention(signal), expected, atol=1e-5)

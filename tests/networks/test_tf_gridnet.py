@@ -1,0 +1,97 @@
+"""Sizes and parts of TF-GridNet."""
+
+import pytest
+import torch
+from networks.tf_gridnet import (
+    FullBandAttention,
+    Projection,
+    RecurrentPath,
+    TFGridNet,
+)
+
+TINY = dict(D=8, B=1, I=4, J=1, H=8, n_fft=32, hop=16)
+PUBLISHED = [
+    (dict(D=32, B=4, I=4, J=1, H=128), 2_489_494, 2_490_072),
+    (dict(D=64, B=6, I=4, J=1, H=256, n_fft=128), 14_434_448, 14_435_602),
+]
+
+
+@pytest.mark.parametrize("sizes, one, two", PUBLISHED)
+def test_published_sizes(sizes, one, two):
+    for num_spks, count in ((1, one), (2, two)):
+        with torch.device("meta"):
+            network = TFGridNet(num_spks, **sizes)
+        assert sum(p.numel() for p in network.parameters()) == count
+
+
+def test_a_step_reads_neighbours_and_writes_to_them():
+    path = RecurrentPath(D=2, I=3, J=3, H=4)
+    # Without memory, what a step writes comes from what it read.
+    for name, weight in path.lstm.named_parameters():
+        if "weight_hh" in name:
+            torch.nn.init.zeros_(weight)
+        if "bias_ih" in name:
+            torch.nn.init.constant_(weight[4:8], -1e3)  # forget gate
+    x = torch.randn(1, 1, 9, 2, requires_grad=True)
+    path(x)[0, 0, 4].sum().backward()
+    seen = x.grad[0, 0].abs().sum(-1) > 0
+    assert seen.nonzero().flatten().tolist() == [3, 4, 5]
+
+
+def test_a_path_mixes_positions_of_a_row():
+    path = RecurrentPath(D=4, I=3, J=1, H=4)
+    x = torch.randn(2, 3, 20, 4, requires_grad=True)
+    path(x)[1, 2].square().sum().backward()
+    seen = x.grad.abs().sum(-1) > 0
+    assert seen[1, 2].all() and seen.sum() == 20
+
+
+def test_projections_are_normalised_per_head_and_frame():
+    projection = Projection(bins=17, D=8, heads=2, channels=3)
+    y = projection(5 + torch.randn(2, 4, 17, 8))
+    assert y.shape == (2, 2, 4, 17, 3)
+    mean, std = y.mean((3, 4)), y.std((3, 4), correction=0)
+    assert torch.allclose(mean, torch.zeros(2, 2, 4), atol=1e-5)
+    assert torch.allclose(std, torch.ones(2, 2, 4), atol=1e-3)
+
+
+def test_attention_is_that_of_its_formula():
+    attention = FullBandAttention(bins=5, D=4, heads=2, channels=3)
+    x = torch.randn(2, 6, 5, 4)
+    parts = attention.query(x), attention.key(x), attention.value(x)
+    query, key, value = (part.flatten(3) for part in parts)
+    scores = query @ key.transpose(2, 3) / (5 * 3) ** 0.5
+    heads = (scores.softmax(-1) @ value).unflatten(3, (5, 2))
+    joined = torch.cat(heads.unbind(1), -1)
+    expected = attention.out(joined)[:, 0]
+    assert torch.allclose(attention(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("J", [1, 2, 3, 4])
+def test_strides_keep_the_shape(J):
+    network = TFGridNet(2, **{**TINY, "J": J})
+    for samples in (network.min_samples, 250, 257):
+        assert network(torch.randn(1, samples)).shape == (1, samples, 2)
+
+
+def test_estimates_scale_with_the_mixture():
+    network = TFGridNet(2, **TINY)
+    mixture = torch.randn(1, 640)
+    with torch.no_grad():
+        expected = network(mixture)
+        assert torch.allclose(network(1024 * mixture) / 1024, expected)
+        assert not network(0 * mixture).any()
+
+
+@pytest.mark.parametrize(
+    "sizes, message",
+    [
+        (dict(D=10), "D: expected a multiple of 4 .*found 10"),
+        (dict(I=2, J=3), "I, J: expected 1 <= J <= I <= 17 .*I 2, J 3"),
+        (dict(I=18), "I, J: .* found I 18, J 1"),
+        (dict(n_fft=48), "n_fft: expected a multiple of 32 .*found 48"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        TFGridNet(2, **{**TINY, **sizes})
