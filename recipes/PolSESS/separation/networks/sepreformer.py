@@ -9,7 +9,7 @@ Authors
 
 import torch
 from torch.nn import GELU, GLU, Dropout, LayerNorm, Linear, Sequential
-from torch.nn.functional import pad
+from torch.nn.functional import gelu, pad
 
 from networks.mapping import check_length, check_multiple
 from networks.spectral import GlobalNorm
@@ -24,10 +24,11 @@ MAX_DISTANCE = 2000  # frames of the attention; further ones count as this
 class SepReformer(torch.nn.Module):
     """Maps a mixture to its sources, over stages of fewer and fewer frames.
 
-    Equal to the authors' code but for the norm of the local attention and that
-    where frames are halved. Their batch norm mixes the items of a batch. Here
-    GroupNorm with one group, of as many parameters, normalises each item. All
-    norms compute in float32. Raises ValueError for sizes that do not divide.
+    Equal to the authors' code, for mixtures of as many frames as the stages can
+    halve, but for two norms: in the local attention and where frames are
+    halved. There a batch norm mixes the items of a batch. A GroupNorm with one
+    group replaces it, which normalises each item and has as many parameters.
+    Raises ValueError for sizes that do not divide.
 
     In training ``auxiliary`` holds the estimates from the input of each decoder
     stage, a list of [batch, time, source], for ``AuxiliaryLoss``. It is empty
@@ -111,13 +112,12 @@ class SepReformer(torch.nn.Module):
         """
         check_length(mixture, self.min_samples)
         length, (stride,) = mixture.shape[-1], self.encoder.stride
-        y = pad(mixture, (0, (self.min_samples - length) % stride))
+        # Frames that every stage halves.
+        step = stride * 2 ** len(self.downs)
+        y = pad(mixture, (0, (self.min_samples - stride - length) % step))
         # [batch, time] -> [batch, frame, filter]
-        features = self.encoder(y[:, None]).transpose(1, 2)
-        features = torch.nn.functional.gelu(features)
-        x = self.project(features)
-        x = pad(x, (0, 0, 0, -x.shape[1] % 2 ** len(self.downs)))
-        x, inputs = self.transform(x)
+        features = gelu(self.encoder(y[:, None])).transpose(1, 2)
+        x, inputs = self.transform(self.project(features))
         self.auxiliary = []
         if self.training:
             self.auxiliary = [
@@ -305,12 +305,11 @@ class Output(torch.nn.Module):
         """
         y = self.layers(x)
         if self.rate:
+            # [batch * source, frame, F_o] -> [batch, source, frame, F_o]
             y = repeat(y.relu(), self.rate)
-        y = y[:, : features.shape[1]].unflatten(0, (-1, self.num_spks))
-        if self.rate:
-            y = y * features[:, None]
-        # [batch, source, frame, F_o] -> [batch * source, time]
-        y = self.decoder(y.flatten(0, 1).transpose(1, 2)).flatten(1)
+            y = y.unflatten(0, (-1, self.num_spks)) * features[:, None]
+            y = y.flatten(0, 1)
+        y = self.decoder(y.transpose(1, 2)).flatten(1)
         return y.unflatten(0, (-1, self.num_spks)).transpose(1, 2)
 
 
