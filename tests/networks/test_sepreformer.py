@@ -16,7 +16,7 @@ from networks.sepreformer import (
 from recipe import hparams_of
 
 TINY = dict(F=8, F_o=16, R=2, K=5, heads=2, dropout=0.0)
-# The papers' numbers of parameters leave out the auxiliary outputs.
+# The paper's numbers of parameters leave out the auxiliary outputs.
 PUBLISHED = [
     (64, 3_670_208, 3_711_488),
     (128, 13_983_360, 14_147_840),
