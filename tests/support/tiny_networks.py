@@ -9,6 +9,7 @@ from recipe import hparams_of
 
 # Name -> overrides of its YAML.
 TINY = {
+    "SPMamba": "--B=1 --D=4 --I=2 --heads=2 --qk=2 --d_state=4 --expand=2",
     "Conv-TasNet": "--N=8 --B=4 --H=8 --X=2 --R=1 --kernel_size=32 --stride=16",
     "DPRNN": "--N=8 --H=4 --num_layers=2 --K=10 --kernel_size=32 --stride=16",
     "SepFormer": "--N=8 --num_layers=1 --layers_of_a_block=1 --nhead=2 "

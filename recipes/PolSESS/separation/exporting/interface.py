@@ -65,11 +65,21 @@ def interface_text(network):
     """
     head = HEAD.format(name=network.name, file=interface_name(network))
     sources = _sources(network.builder.rpartition(".")[0])
-    return head + "\n\n".join(sources.values())
+    text = head + "\n\n".join(sources.values())
+    names = [
+        node.name
+        for node in ast.parse(text).body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+    ]
+    assert len(set(names)) == len(names), names
+    return text
 
 
 def _sources(module):
-    """Module -> its code without imports of the recipe, in order of need."""
+    """Module -> its code without imports of the recipe, in order of need.
+
+    All come into one namespace, so that their names must differ.
+    """
     sources = {}
     text = inspect.getsource(import_module(module))
     lines = text.splitlines()
