@@ -20,6 +20,8 @@ TINY = {
     "--d_ffn=8 --segment_size=10 --kernel_size=32 --stride=16",
     "TF-Locoformer": "--D=16 --B=1 --H=16 --attention_dim=16 --groups=2",
     "TF-GridNet": "--D=8 --B=1 --H=8 --qk_dim=130 --n_fft=128",
+    "MossFormer2": "--N=8 --num_blocks=1 --group_size=16 --query_key_dim=4 "
+    "--memory_dim=8 --dropout=0.1 --kernel_size=32 --stride=16",
 }
 BY_NAME = {network.name: network for network in NETWORKS}
 

@@ -23,14 +23,13 @@ from speechbrain.inference.separation import SepformerSeparation
 
 class CustomInterface(SepformerSeparation):
     """Separates [batch, time] into [batch, time, source]."""
-
+'''
+MAPPING = '''
     MODULES_NEEDED = ["network"]
 
     def separate_batch(self, mix):
         """Estimates the sources of mixtures."""
         return self.mods.network(mix.to(self.device))
-
-
 '''
 
 
@@ -64,8 +63,9 @@ def interface_text(network):
         Python code that imports nothing of the recipe.
     """
     head = HEAD.format(name=network.name, file=interface_name(network))
+    head += MAPPING * (not network.is_mask)
     sources = _sources(network.builder.rpartition(".")[0])
-    text = head + "\n\n".join(sources.values())
+    text = "\n\n".join([head, *sources.values()])
     names = [
         node.name
         for node in ast.parse(text).body

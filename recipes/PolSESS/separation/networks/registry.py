@@ -208,6 +208,19 @@ NETWORKS = (
         blocks="blocks",
         onnx="torch exports its LSTMs step by step, which takes hours",
     ),
+    Network(
+        name="MossFormer2",
+        hparams="mossformer2.yaml",
+        builder="networks.mossformer2.MossFormer2",
+        citation="zhao2024mossformer2",
+        licence="Apache-2.0",
+        sizes={
+            "11 blocks": ("", 26_146_350, 26_409_006),
+            "24 blocks": ("--num_blocks=24", 55_472_738, 55_735_394),
+        },
+        blocks="masknet.blocks",
+        fp16="its squared ReLU exceeds the largest number of fp16",
+    ),
 )
 # Runs may name SpeechBrain's own class, which has the same parameters.
 STOCK_CONV_TASNET = replace(
