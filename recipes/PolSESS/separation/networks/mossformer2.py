@@ -93,7 +93,7 @@ class MossFormer2(torch.nn.Module):
 class GatedAttention(torch.nn.Module):
     """Quadratic attention within groups of frames, and linear over all.
 
-    Weights of the former are squared ReLUs, which overflow in fp16.
+    Weights of the former are squared ReLUs, without a bound: fp16 overflows.
 
     Arguments
     ---------
