@@ -153,7 +153,7 @@ NETWORKS = (
         stock=RESOURCE_EFFICIENT,
         causal="--causal=True --bidirectional=False --norm_type=cln",
         streaming="block by block is written for Conv-TasNet alone",
-        onnx="torch cannot export the states of its LSTMs",
+        onnx="fixed",
     ),
     Network(
         name="RE-SepFormer",
@@ -165,7 +165,6 @@ NETWORKS = (
         blocks="masknet.model.seg_model",
         stock=RESOURCE_EFFICIENT,
         stock_mixes_batch=True,
-        onnx="fixed",
     ),
     Network(
         name="TF-Locoformer",
