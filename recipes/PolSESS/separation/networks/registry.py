@@ -44,8 +44,8 @@ class Network:
         SpeechBrain's class with the same weights; "" if there is none, and the
         export brings code along.
     stock_mixes_batch : bool
-        Whether SpeechBrain's class mixes the items of a batch. The recipe's
-        networks never do.
+        Whether SpeechBrain's class mixes the items of a batch, or does in a
+        causal model. The recipe's networks never do.
     causal : str
         Overrides of the YAML for a causal model; "" if there are none.
     streaming : str
@@ -153,6 +153,7 @@ NETWORKS = (
         stock=RESOURCE_EFFICIENT,
         causal="--causal=True --bidirectional=False --norm_type=cln",
         streaming="block by block is written for Conv-TasNet alone",
+        stock_mixes_batch=True,  # the causal one
         onnx="fixed",
     ),
     Network(
