@@ -110,7 +110,7 @@ def write_patch(clone, path):
 
 
 def row_command(root, output_folder, epochs=None):
-    """The command of the row of the table of recipes.
+    """The command of the first row of the table of recipes.
 
     Arguments
     ---------
@@ -127,7 +127,7 @@ def row_command(root, output_folder, epochs=None):
         To be run in the root; the interpreter is left out.
     """
     with open(root / TABLE, encoding="utf-8", newline="") as file:
-        (row,) = csv.DictReader(file)
+        row = next(csv.DictReader(file))
     command = [row["Script_file"], row["Hparam_file"]]
     command += shlex.split(row["test_debug_flags"])
     if epochs is not None:

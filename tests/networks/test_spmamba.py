@@ -3,7 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from networks.spmamba import EPS, Attention, Path, Projection, SPMamba
+from networks.spectral import EPS
+from networks.spmamba import Path, SPMamba
 
 MAMBA = dict(d_state=2, expand=1)
 TINY = dict(n_fft=32, hop=8, B=1, D=4, I=3, heads=2, qk=34, **MAMBA)
@@ -26,7 +27,7 @@ def test_published_sizes(sizes, one, two):
     "size, message",
     [
         (dict(D=5), r"D: .* multiple of 2 \(heads\), found 5"),
-        (dict(n_fft=40), r"n_fft: .* multiple of 32 \(four hops\), found 40"),
+        (dict(n_fft=40), r"n_fft: .* multiple of 16 \(two hops\), found 40"),
         (dict(I=18), "I: expected at most 17 bins, found 18"),
         (dict(I=0), "I: expected at least 1, found 0"),
         (dict(B=0), "B: expected at least 1, found 0"),
@@ -75,33 +76,3 @@ def test_a_path_with_equal_directions_commutes_with_time_reversal():
     signal = torch.randn(2, 5, 20, 4)
     found = path(signal.flip(2)).flip(2)
     assert torch.allclose(found, path(signal), atol=1e-6)
-
-
-def test_each_head_has_its_own_norm():
-    projection = Projection(bins=3, D=4, heads=2, size=2)
-    torch.nn.init.normal_(projection.slope)
-    torch.nn.init.normal_(projection.gain)
-    torch.nn.init.normal_(projection.bias)
-    signal = torch.randn(2, 5, 3, 4)
-    found = projection(signal)
-    for head in range(2):
-        rows = slice(2 * head, 2 * head + 2)
-        layer = projection.linear
-        y = F.linear(signal, layer.weight[rows], layer.bias[rows])
-        y = F.prelu(y, projection.slope[head].flatten())
-        gain, bias = projection.gain[head, 0], projection.bias[head, 0]
-        expected = F.layer_norm(y, (3, 2), gain, bias, EPS)
-        assert torch.allclose(found[:, head], expected, atol=1e-5)
-
-
-def test_attention_weighs_whole_frames():
-    attention = Attention(bins=3, D=4, heads=2, E=2)
-    signal = torch.randn(2, 5, 3, 4)
-    q, k, v = (
-        part(signal).flatten(3)
-        for part in (attention.query, attention.key, attention.value)
-    )
-    weights = torch.softmax(q @ k.mT / 6**0.5, -1)  # 3 bins of 2 channels
-    heads = (weights @ v).unflatten(3, (3, 2)).unbind(1)
-    expected = attention.merge(torch.cat(heads, -1))[:, 0]
-    assert torch.allclose(attention(signal), expected, atol=1e-5)

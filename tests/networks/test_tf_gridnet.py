@@ -2,12 +2,7 @@
 
 import pytest
 import torch
-from networks.tf_gridnet import (
-    FullBandAttention,
-    Projection,
-    RecurrentPath,
-    TFGridNet,
-)
+from networks.tf_gridnet import RecurrentPath, TFGridNet
 
 TINY = dict(D=8, B=1, I=4, J=1, H=8, n_fft=32, hop=16)
 PUBLISHED = [
@@ -44,27 +39,6 @@ def test_a_path_mixes_positions_of_a_row():
     path(x)[1, 2].square().sum().backward()
     seen = x.grad.abs().sum(-1) > 0
     assert seen[1, 2].all() and seen.sum() == 20
-
-
-def test_projections_are_normalised_per_head_and_frame():
-    projection = Projection(bins=17, D=8, heads=2, channels=3)
-    y = projection(5 + torch.randn(2, 4, 17, 8))
-    assert y.shape == (2, 2, 4, 17, 3)
-    mean, std = y.mean((3, 4)), y.std((3, 4), correction=0)
-    assert torch.allclose(mean, torch.zeros(2, 2, 4), atol=1e-5)
-    assert torch.allclose(std, torch.ones(2, 2, 4), atol=1e-3)
-
-
-def test_attention_is_that_of_its_formula():
-    attention = FullBandAttention(bins=5, D=4, heads=2, channels=3)
-    x = torch.randn(2, 6, 5, 4)
-    parts = attention.query(x), attention.key(x), attention.value(x)
-    query, key, value = (part.flatten(3) for part in parts)
-    scores = query @ key.transpose(2, 3) / (5 * 3) ** 0.5
-    heads = (scores.softmax(-1) @ value).unflatten(3, (5, 2))
-    joined = torch.cat(heads.unbind(1), -1)
-    expected = attention.out(joined)[:, 0]
-    assert torch.allclose(attention(x), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("J", [1, 2, 3, 4])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks.spectral import EPS, GlobalNorm
+from networks.spectral import EPS
 from networks.tf_locoformer import Attention, Path, RMSGroupNorm, TFLocoformer
 
 TINY = dict(D=8, B=1, H=8, K=4, attention_dim=8)
@@ -29,17 +29,6 @@ def test_published_sizes(sizes, one, two):
         with torch.device("meta"):
             network = TFLocoformer(num_spks, **sizes)
         assert sum(p.numel() for p in network.parameters()) == count
-
-
-def test_global_norm_is_group_norm():
-    x = 5 + torch.randn(2, 4, 30, 9)
-    norm = GlobalNorm(4)
-    torch.nn.init.normal_(norm.weight)
-    torch.nn.init.normal_(norm.bias)
-    expected = torch.nn.functional.group_norm(
-        x, 1, norm.weight, norm.bias, norm.eps
-    )
-    assert torch.allclose(norm(x), expected, atol=1e-5)
 
 
 def test_groups_are_normalised_on_their_own():

@@ -23,14 +23,13 @@ from speechbrain.inference.separation import SepformerSeparation
 
 class CustomInterface(SepformerSeparation):
     """Separates [batch, time] into [batch, time, source]."""
-
+'''
+MAPPING = '''
     MODULES_NEEDED = ["network"]
 
     def separate_batch(self, mix):
         """Estimates the sources of mixtures."""
         return self.mods.network(mix.to(self.device))
-
-
 '''
 
 
@@ -64,12 +63,23 @@ def interface_text(network):
         Python code that imports nothing of the recipe.
     """
     head = HEAD.format(name=network.name, file=interface_name(network))
+    head += MAPPING * (not network.is_mask)
     sources = _sources(network.builder.rpartition(".")[0])
-    return head + "\n\n".join(sources.values())
+    text = "\n\n".join([head, *sources.values()])
+    names = [
+        node.name
+        for node in ast.parse(text).body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+    ]
+    assert len(set(names)) == len(names), names
+    return text
 
 
 def _sources(module):
-    """Module -> its code without imports of the recipe, in order of need."""
+    """Module -> its code without imports of the recipe, in order of need.
+
+    All come into one namespace, so that their names must differ.
+    """
     sources = {}
     text = inspect.getsource(import_module(module))
     lines = text.splitlines()

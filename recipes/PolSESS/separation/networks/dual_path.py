@@ -26,6 +26,8 @@ NOT_OFFERED = (dual_path.DPTNetBlock, dual_path.PytorchTransformerBlock)
 def check_factory(key, factory):
     """Raises ValueError unless a block comes as a factory of a usable class.
 
+    It also does when the heads do not divide the channels.
+
     Arguments
     ---------
     key : str
@@ -44,13 +46,18 @@ def check_factory(key, factory):
             f"{key}: {kind.__name__} attends over the items of a batch; use "
             "SBTransformerBlock"
         )
+    sizes = getattr(factory, "keywords", {})
+    if "nhead" in sizes and "d_model" in sizes:
+        check_multiple(
+            f"{key}: d_model", sizes["d_model"], sizes["nhead"], "heads"
+        )
 
 
 class DualPath(dual_path.Dual_Path_Model):
     """Mask network that works within chunks and across chunks in turn.
 
-    Raises ValueError for an odd K, for blocks that are no factories, and for a
-    mixture of more chunks than a block's positional encoding has.
+    Raises ValueError for an odd K, for another norm, for blocks that are no
+    factories, and for a mixture of more chunks than a block has positions.
 
     Arguments
     ---------
@@ -96,6 +103,8 @@ class DualPath(dual_path.Dual_Path_Model):
         linear_layer_after_inter_intra=True,
     ):
         check_multiple("K", K, 2, "chunks share halves")
+        if norm not in ("ln", "gln", "cln"):
+            raise ValueError(f"norm: expected ln, gln or cln, found {norm!r}")
         check_factory("intra_model", intra_model)
         check_factory("inter_model", inter_model)
         super().__init__(

@@ -44,8 +44,8 @@ class Network:
         SpeechBrain's class with the same weights; "" if there is none, and the
         export brings code along.
     stock_mixes_batch : bool
-        Whether SpeechBrain's class mixes the items of a batch. The recipe's
-        networks never do.
+        Whether SpeechBrain's class mixes the items of a batch, or does in a
+        causal model. The recipe's networks never do.
     causal : str
         Overrides of the YAML for a causal model; "" if there are none.
     streaming : str
@@ -105,7 +105,21 @@ CONV_TASNET = Network(
     causal="--norm_type=cLN --causal=True",
     streaming="",
 )
+SPMAMBA = Network(
+    name="SPMamba",
+    hparams="spmamba.yaml",
+    builder="networks.spmamba.SPMamba",
+    citation="li2024spmamba",
+    licence="Apache-2.0",
+    sizes={
+        "reduced": ("", 1_156_078, 1_156_368),
+        "full": ("--B=6 --I=8 --heads=4 --qk=512", 6_094_208, 6_094_498),
+    },
+    blocks="blocks",
+    fp16="a product of four projections can exceed the largest number of fp16",
+)
 NETWORKS = (
+    SPMAMBA,
     CONV_TASNET,
     Network(
         name="DPRNN",
@@ -139,7 +153,8 @@ NETWORKS = (
         stock=RESOURCE_EFFICIENT,
         causal="--causal=True --bidirectional=False --norm_type=cln",
         streaming="block by block is written for Conv-TasNet alone",
-        onnx="torch cannot export the states of its LSTMs",
+        stock_mixes_batch=True,  # the causal one
+        onnx="fixed",
     ),
     Network(
         name="RE-SepFormer",
@@ -151,7 +166,6 @@ NETWORKS = (
         blocks="masknet.model.seg_model",
         stock=RESOURCE_EFFICIENT,
         stock_mixes_batch=True,
-        onnx="fixed",
     ),
     Network(
         name="TF-Locoformer",
@@ -193,6 +207,19 @@ NETWORKS = (
         sizes={"small": ("", 2_489_494, 2_490_072)},
         blocks="blocks",
         onnx="torch exports its LSTMs step by step, which takes hours",
+    ),
+    Network(
+        name="MossFormer2",
+        hparams="mossformer2.yaml",
+        builder="networks.mossformer2.MossFormer2",
+        citation="zhao2024mossformer2",
+        licence="Apache-2.0",
+        sizes={
+            "11 blocks": ("", 26_146_350, 26_409_006),
+            "24 blocks": ("--num_blocks=24", 55_472_738, 55_735_394),
+        },
+        blocks="masknet.blocks",
+        fp16="its squared ReLU exceeds the largest number of fp16",
     ),
     Network(
         name="SepReformer",

@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F
 
 from networks.dual_path import check_factory
+from networks.mapping import check_multiple
 from speechbrain.lobes.models import resepformer
+from speechbrain.lobes.models.dual_path import GlobalLayerNorm
 
 
 class Pipeline(resepformer.ResourceEfficientSeparationPipeline):
@@ -55,9 +57,12 @@ class Pipeline(resepformer.ResourceEfficientSeparationPipeline):
                 output = block(output + state)
             else:
                 output, state = block(output, state)
+                # While torch exports, an LSTM's state has a dimension too many.
+                state = tuple(x.flatten(1, -2) for x in state)
             if number < self.num_blocks - 1 and self.mem_type is not None:
                 state = self._remember(number, output, state, chunks)
-        output = output.reshape(batch, chunks * size, features)[:, :frames]
+        # A slice by a length would keep ONNX to one length.
+        output = output.reshape(batch, -1, features).narrow(1, 0, frames)
         return self.output_fc(output.transpose(1, 2)).transpose(1, 2)
 
     def _remember(self, number, output, state, chunks):
@@ -80,7 +85,8 @@ class Pipeline(resepformer.ResourceEfficientSeparationPipeline):
 class ResourceEfficient(resepformer.ResourceEfficientSeparator):
     """Mask network of blocks within chunks and a memory across them.
 
-    Raises ValueError for blocks that are no factories.
+    Raises ValueError for blocks that are no factories, and for a segment_size
+    below 1.
 
     Arguments
     ---------
@@ -120,6 +126,7 @@ class ResourceEfficient(resepformer.ResourceEfficientSeparator):
         seg_model=None,
         mem_model=None,
     ):
+        check_multiple("segment_size", segment_size, 1, "frame")
         check_factory("seg_model", seg_model)
         check_factory("mem_model", mem_model)
         super().__init__(
@@ -140,8 +147,38 @@ class ResourceEfficient(resepformer.ResourceEfficientSeparator):
 
 
 class SkiM(ResourceEfficient):
-    """LSTMs with a skipping memory, https://arxiv.org/abs/2201.10800."""
+    """LSTMs with a skipping memory, https://arxiv.org/abs/2201.10800.
+
+    Raises ValueError when causal is True and its blocks are not causal.
+    Arguments are those of ``ResourceEfficient``.
+    """
+
+    def __init__(self, input_dim, causal=True, *args, **options):
+        super().__init__(input_dim, causal, *args, **options)
+        looks_ahead = [
+            name
+            for name, module in self.named_modules()
+            if getattr(module, "bidirectional", False)
+            or isinstance(module, GlobalLayerNorm)
+        ]
+        if causal and looks_ahead:
+            raise ValueError(
+                f"causal: {looks_ahead[0]} reads later frames; use "
+                "--bidirectional=False --norm_type=cln"
+            )
 
 
 class RESepFormer(ResourceEfficient):
-    """Transformers with a memory of means, https://arxiv.org/abs/2206.09507."""
+    """Transformers with a memory of means, https://arxiv.org/abs/2206.09507.
+
+    Raises ValueError when causal is True: a mean is that of a whole chunk.
+    Arguments are those of ``ResourceEfficient``.
+    """
+
+    def __init__(self, input_dim, causal=True, *args, **options):
+        if causal:
+            raise ValueError(
+                "causal: expected False, found True: the memory of "
+                "RE-SepFormer is the mean of a chunk, later frames included"
+            )
+        super().__init__(input_dim, causal, *args, **options)

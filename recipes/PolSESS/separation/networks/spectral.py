@@ -44,8 +44,10 @@ class SpectralMapping(torch.nn.Module):
         self.deconv = torch.nn.ConvTranspose2d(D, 2 * num_spks, 3, padding=1)
 
     def transform(self, y):
-        """Maps [batch, frame, bin, D] to its shape; a subclass has it."""
-        raise NotImplementedError
+        """Maps [batch, frame, bin, D] to its shape by the subclass's blocks."""
+        for block in self.blocks:
+            y = block(y)
+        return y
 
     def forward(self, mixture):
         """Estimates the sources, [batch, time, source], of [batch, time].
@@ -103,3 +105,63 @@ class GlobalNorm(torch.nn.GroupNorm):
 
 def _mean(y):
     return y.mean((1, 3), keepdim=True).mean(2, keepdim=True)
+
+
+class FullBandAttention(torch.nn.Module):
+    """Multi-head self-attention between frames, over all bins of a frame.
+
+    Arguments
+    ---------
+    bins : int
+        Number of bins.
+    D, heads : int
+        Channels of the input, a multiple of heads; heads of the attention.
+    channels : int
+        Channels of a query at each bin.
+    """
+
+    def __init__(self, bins, D, heads, channels):
+        super().__init__()
+        self.query = Projection(bins, D, heads, channels)
+        self.key = Projection(bins, D, heads, channels)
+        self.value = Projection(bins, D, heads, D // heads)
+        self.out = Projection(bins, D, 1, D)
+
+    def forward(self, x):
+        """Maps [batch, frame, bin, D] to its shape."""
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        y = F.scaled_dot_product_attention(
+            query.flatten(3), key.flatten(3), value.flatten(3)
+        )
+        # [batch, head, frame, bin * D / heads] -> [batch, frame, bin, D]
+        y = y.reshape(value.shape).permute(0, 2, 3, 1, 4).flatten(3)
+        return self.out(y).flatten(0, 1)
+
+
+class Projection(torch.nn.Module):
+    """Linear layer, PReLU and norm over bins and channels, for each head.
+
+    Arguments
+    ---------
+    bins : int
+        Number of bins.
+    D, heads : int
+        Channels of the input, number of heads.
+    channels : int
+        Channels of a head.
+    """
+
+    def __init__(self, bins, D, heads, channels):
+        super().__init__()
+        self.linear = torch.nn.Linear(D, heads * channels)
+        self.act = torch.nn.PReLU(heads)
+        self.weight = torch.nn.Parameter(torch.ones(heads, 1, bins, channels))
+        self.bias = torch.nn.Parameter(torch.zeros(heads, 1, bins, channels))
+
+    def forward(self, x):
+        """Maps [batch, frame, bin, D] to [batch, head, frame, bin, channel]."""
+        y = self.linear(x).unflatten(3, (len(self.weight), -1))
+        with torch.autocast(x.device.type, enabled=False):
+            y = self.act(y.float().permute(0, 3, 1, 2, 4))
+            y = F.layer_norm(y, y.shape[3:], eps=EPS)
+            return y * self.weight + self.bias

@@ -11,30 +11,23 @@ Authors
 import math
 
 import torch
-import torch.nn.functional as F
 
-from networks.mapping import check_length, check_multiple
+from networks.mapping import check_multiple
 from networks.scan import Mamba
-from networks.stft import ConvSTFT
-
-EPS = 1e-5  # of the norms
-SMALLEST_STD = 1e-8  # of a mixture; keeps silence finite
+from networks.spectral import EPS, FullBandAttention, SpectralMapping
 
 
-class SPMamba(torch.nn.Module):
-    """SPMamba: maps a mixture to its sources.
+class SPMamba(SpectralMapping):
+    """Maps the complex spectrogram of a mixture to those of its sources.
 
-    The mixture is divided by its standard deviation, and the estimates are
-    multiplied by it. Raises ValueError for a size that does not divide or that
-    is out of range.
+    Raises ValueError for a size that does not divide or that is out of range.
 
     Arguments
     ---------
     num_spks : int
         Number of sources.
     n_fft, hop : int
-        Window and step of the STFT in samples. The window is a multiple of
-        four steps.
+        Window and step of the STFT in samples.
     B : int
         Number of blocks.
     D : int
@@ -68,7 +61,6 @@ class SPMamba(torch.nn.Module):
         d_state=16,
         expand=4,
     ):
-        super().__init__()
         bins = n_fft // 2 + 1
         sizes = dict(num_spks=num_spks, hop=hop, B=B, I=I, heads=heads, qk=qk)
         mamba = dict(d_state=d_state, expand=expand)
@@ -76,42 +68,12 @@ class SPMamba(torch.nn.Module):
             if size < 1:
                 raise ValueError(f"{name}: expected at least 1, found {size}")
         check_multiple("D", D, heads, "heads")
-        # At two hops the window's end, near zero, would divide last samples.
-        check_multiple("n_fft", n_fft, 4 * hop, "four hops")
         if I > bins:
             raise ValueError(f"I: expected at most {bins} bins, found {I}")
-        self.num_spks = num_spks
-        # Reflection takes one sample more than it adds, and a step I frames.
-        self.min_samples = max(n_fft // 2 + 1, (I - 1) * hop)
-        self.stft = ConvSTFT(n_fft, hop)
-        self.embed = torch.nn.Conv2d(2, D, 3, padding=1)
-        self.norm = torch.nn.GroupNorm(1, D, EPS)
+        super().__init__(num_spks, D, n_fft, hop, min_frames=I)
         self.blocks = torch.nn.ModuleList(
             Block(bins, D, I, heads, qk, mamba) for _ in range(B)
         )
-        self.spectra = torch.nn.ConvTranspose2d(D, 2 * num_spks, 3, padding=1)
-
-    def forward(self, mixture):
-        """Estimates the sources, [batch, time, source], of [batch, time].
-
-        Raises ValueError when the mixture is shorter than ``min_samples``.
-        """
-        check_length(mixture, self.min_samples)
-        device = mixture.device.type
-        with torch.autocast(device, enabled=False):
-            mixture = mixture.float()
-            scale = mixture.std(1, keepdim=True).clamp_min(SMALLEST_STD)
-            y = self.norm(self.embed(self.stft(mixture / scale)))
-        y = y.permute(0, 2, 3, 1)
-        for block in self.blocks:
-            y = block(y)
-        with torch.autocast(device, enabled=False):
-            # [batch, frame, bin, D] -> [batch * source, 2, frame, bin]
-            y = self.spectra(y.permute(0, 3, 1, 2)).unflatten(1, (-1, 2))
-            y = self.stft.inverse(y.flatten(0, 1), mixture.shape[1])
-            # [batch * source, time] -> [batch, time, source]
-            y = y.unflatten(0, (-1, self.num_spks)).transpose(1, 2)
-            return y * scale.unsqueeze(-1)
 
 
 class Block(torch.nn.Module):
@@ -133,7 +95,7 @@ class Block(torch.nn.Module):
         super().__init__()
         self.along_bins = Path(D, I, mamba)
         self.along_frames = Path(D, I, mamba)
-        self.attention = Attention(bins, D, heads, math.ceil(qk / bins))
+        self.attention = FullBandAttention(bins, D, heads, math.ceil(qk / bins))
 
     def forward(self, signal):
         """Maps [batch, frame, bin, D] to its shape."""
@@ -176,65 +138,3 @@ class Path(torch.nn.Module):
         earlier = (reverse + self.backwards(reverse)).flip(1)
         y = self.merge(torch.cat([later, earlier], -1).transpose(1, 2))
         return signal + y.transpose(1, 2).unflatten(0, signal.shape[:2])
-
-
-class Attention(torch.nn.Module):
-    """Self-attention over frames, which reads all bins of a frame at once.
-
-    Arguments
-    ---------
-    bins : int
-        Number of bins of the STFT.
-    D, heads : int
-        See ``SPMamba``.
-    E : int
-        Channels of a query, at each bin.
-    """
-
-    def __init__(self, bins, D, heads, E):
-        super().__init__()
-        self.query = Projection(bins, D, heads, E)
-        self.key = Projection(bins, D, heads, E)
-        self.value = Projection(bins, D, heads, D // heads)
-        self.merge = Projection(bins, D, 1, D)
-
-    def forward(self, signal):
-        """Maps [batch, frame, bin, D] to its shape."""
-        parts = self.query(signal), self.key(signal), self.value(signal)
-        y = F.scaled_dot_product_attention(*(part.flatten(3) for part in parts))
-        # [batch, head, frame, bin * D / heads] -> [batch, frame, bin, D]
-        y = y.unflatten(3, parts[2].shape[3:]).permute(0, 2, 3, 1, 4).flatten(3)
-        return self.merge(y).squeeze(1)
-
-
-class Projection(torch.nn.Module):
-    """Linear layer, PReLU and norm over bins and channels, for each head.
-
-    Arguments
-    ---------
-    bins : int
-        Number of bins of the STFT.
-    D : int
-        Channels of the input.
-    heads : int
-        Number of heads.
-    size : int
-        Channels of a head.
-    """
-
-    def __init__(self, bins, D, heads, size):
-        super().__init__()
-        self.linear = torch.nn.Linear(D, heads * size)
-        self.slope = torch.nn.Parameter(torch.full((heads, 1, 1, 1), 0.25))
-        self.gain = torch.nn.Parameter(torch.ones(heads, 1, bins, size))
-        self.bias = torch.nn.Parameter(torch.zeros(heads, 1, bins, size))
-
-    def forward(self, signal):
-        """Maps [batch, frame, bin, D] to [batch, head, frame, bin, size]."""
-        y = self.linear(signal).unflatten(3, (len(self.gain), -1))
-        y = y.permute(0, 3, 1, 2, 4)
-        with torch.autocast(y.device.type, enabled=False):
-            y = y.float()
-            y = y.clamp_min(0) + self.slope * y.clamp_max(0)
-            y = F.layer_norm(y, y.shape[3:], eps=EPS)
-            return y * self.gain + self.bias

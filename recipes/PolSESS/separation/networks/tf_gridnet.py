@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from networks.mapping import check_multiple
-from networks.spectral import EPS, SpectralMapping
+from networks.spectral import EPS, FullBandAttention, SpectralMapping
 
 
 class TFGridNet(SpectralMapping):
@@ -71,12 +71,6 @@ class TFGridNet(SpectralMapping):
         self.blocks = torch.nn.ModuleList(
             Block(bins, D, I, J, H, heads, qk_dim) for _ in range(B)
         )
-
-    def transform(self, y):
-        """Maps [batch, frame, bin, D] to its shape."""
-        for block in self.blocks:
-            y = block(y)
-        return y
 
 
 class Block(torch.nn.Module):
@@ -137,63 +131,3 @@ class RecurrentPath(torch.nn.Module):
         y, _ = self.lstm(y)
         y = self.deconv(y.transpose(1, 2)).transpose(1, 2)
         return x + y.reshape(x.shape)
-
-
-class FullBandAttention(torch.nn.Module):
-    """Multi-head self-attention between frames, over all bins of a frame.
-
-    Arguments
-    ---------
-    bins : int
-        Number of bins.
-    D, heads : int
-        See ``TFGridNet``.
-    channels : int
-        Channels of a query at each bin.
-    """
-
-    def __init__(self, bins, D, heads, channels):
-        super().__init__()
-        self.query = Projection(bins, D, heads, channels)
-        self.key = Projection(bins, D, heads, channels)
-        self.value = Projection(bins, D, heads, D // heads)
-        self.out = Projection(bins, D, 1, D)
-
-    def forward(self, x):
-        """Maps [batch, frame, bin, D] to its shape."""
-        query, key, value = self.query(x), self.key(x), self.value(x)
-        y = F.scaled_dot_product_attention(
-            query.flatten(3), key.flatten(3), value.flatten(3)
-        )
-        # [batch, head, frame, bin * D / heads] -> [batch, frame, bin, D]
-        y = y.reshape(value.shape).permute(0, 2, 3, 1, 4).flatten(3)
-        return self.out(y).flatten(0, 1)
-
-
-class Projection(torch.nn.Module):
-    """Linear layer, PReLU and norm over bins and channels, for each head.
-
-    Arguments
-    ---------
-    bins : int
-        Number of bins.
-    D, heads : int
-        See ``TFGridNet``.
-    channels : int
-        Channels of a head.
-    """
-
-    def __init__(self, bins, D, heads, channels):
-        super().__init__()
-        self.linear = torch.nn.Linear(D, heads * channels)
-        self.act = torch.nn.PReLU(heads)
-        self.weight = torch.nn.Parameter(torch.ones(heads, 1, bins, channels))
-        self.bias = torch.nn.Parameter(torch.zeros(heads, 1, bins, channels))
-
-    def forward(self, x):
-        """Maps [batch, frame, bin, D] to [batch, head, frame, bin, channel]."""
-        y = self.linear(x).unflatten(3, (len(self.weight), -1))
-        with torch.autocast(x.device.type, enabled=False):
-            y = self.act(y.float().permute(0, 3, 1, 2, 4))
-            y = F.layer_norm(y, y.shape[3:], eps=EPS)
-            return y * self.weight + self.bias
