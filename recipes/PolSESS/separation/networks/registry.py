@@ -221,6 +221,19 @@ NETWORKS = (
         blocks="masknet.blocks",
         fp16="its squared ReLU exceeds the largest number of fp16",
     ),
+    Network(
+        name="SepReformer",
+        hparams="sepreformer.yaml",
+        builder="networks.sepreformer.SepReformer",
+        citation="shin2024sepreformer",
+        licence="Apache-2.0",
+        sizes={
+            "T": ("--F=64", 3_885_248, 3_926_528),
+            "B": ("", 14_527_104, 14_691_584),
+            "L": ("--F=256 --dropout=0.1", 56_159_744, 56_816_384),
+        },
+        blocks="blocks",
+    ),
 )
 # Runs may name SpeechBrain's own class, which has the same parameters.
 STOCK_CONV_TASNET = replace(
