@@ -112,7 +112,7 @@ class SepReformer(torch.nn.Module):
         """
         check_length(mixture, self.min_samples)
         length, (stride,) = mixture.shape[-1], self.encoder.stride
-        # The last samples fill as many frames as the stages can halve.
+        # Zeros follow, so that every stage can halve its frames.
         step = stride * 2 ** len(self.downs)
         y = pad(mixture, (0, (self.min_samples - stride - length) % step))
         # [batch, time] -> [batch, frame, filter]
