@@ -2,18 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from networks.spectral import EPS, FullBandAttention, GlobalNorm, Projection
-
-
-def test_global_norm_is_group_norm():
-    x = 5 + torch.randn(2, 4, 30, 9)
-    norm = GlobalNorm(4)
-    torch.nn.init.normal_(norm.weight)
-    torch.nn.init.normal_(norm.bias)
-    expected = torch.nn.functional.group_norm(
-        x, 1, norm.weight, norm.bias, norm.eps
-    )
-    assert torch.allclose(norm(x), expected, atol=1e-5)
+from networks.spectral import EPS, FullBandAttention, Projection
 
 
 def test_each_head_has_its_own_norm():

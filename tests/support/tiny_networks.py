@@ -11,13 +11,13 @@ from recipe import hparams_of
 TINY = {
     "SPMamba": "--B=1 --D=4 --I=2 --heads=2 --qk=2 --d_state=4 --expand=2",
     "Conv-TasNet": "--N=8 --B=4 --H=8 --X=2 --R=1 --kernel_size=32 --stride=16",
-    "DPRNN": "--N=8 --H=4 --num_layers=2 --K=10 --kernel_size=32 --stride=16",
+    "DPRNN": "--N=8 --H=4 --num_layers=2 --K=50 --kernel_size=32 --stride=16",
     "SepFormer": "--N=8 --num_layers=1 --layers_of_a_block=1 --nhead=2 "
-    "--d_ffn=8 --K=10 --kernel_size=32 --stride=16",
-    "SkiM": "--N=8 --unit=4 --layer=2 --segment_size=10 --kernel_size=32 "
+    "--d_ffn=8 --K=50 --kernel_size=32 --stride=16",
+    "SkiM": "--N=8 --unit=4 --layer=2 --segment_size=50 --kernel_size=32 "
     "--stride=16",
     "RE-SepFormer": "--N=8 --layer=2 --layers_of_a_block=1 --nhead=2 "
-    "--d_ffn=8 --segment_size=10 --kernel_size=32 --stride=16",
+    "--d_ffn=8 --segment_size=50 --kernel_size=32 --stride=16",
     "TF-Locoformer": "--D=16 --B=1 --H=16 --attention_dim=16 --groups=2",
     "TF-GridNet": "--D=8 --B=1 --H=8 --qk_dim=130 --n_fft=128",
     "MossFormer2": "--N=8 --num_blocks=1 --group_size=16 --query_key_dim=4 "

@@ -4,6 +4,8 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+from unittest.mock import patch
+
 import torch
 
 OPSET = 18
@@ -57,21 +59,42 @@ def write_onnx(separator, path, length=None):
         ) from error
     free = torch.export.Dim.DYNAMIC
     dimensions = {0: free, 1: free} if length is None else {0: free}
-    program = torch.onnx.export(
-        separator.eval(),
-        (torch.randn(2, length or LENGTHS[0]),),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=["mixture"],
-        output_names=["estimates"],
-        dynamic_shapes={"mixture": dimensions},
-        # The optimizer of onnxscript drops an EPS of 1e-8 as if it were zero:
-        # digital silence would become NaN.
-        optimize=False,
-        verbose=False,
-    )
+    with patch.object(torch.nn.GroupNorm, "forward", _group_norm):
+        program = torch.onnx.export(
+            separator.eval(),
+            (torch.randn(2, length or LENGTHS[0]),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["mixture"],
+            output_names=["estimates"],
+            dynamic_shapes={"mixture": dimensions},
+            # The optimizer of onnxscript drops an EPS of 1e-8 as if it were
+            # zero: digital silence would become NaN.
+            optimize=False,
+            verbose=False,
+        )
     program.save(str(path), external_data=False)
     check_onnx(separator, path, LENGTHS if length is None else [length])
+
+
+def _group_norm(norm, x):
+    """The forward pass of GroupNorm, averaging one dimension at a time.
+
+    ONNX Runtime adds up all samples of a group at one go in float32: for a
+    mixture of 20 s the relative error was 1e-3.
+    """
+    y = x.unflatten(1, (norm.num_groups, -1))
+    y = y - _mean(y)
+    y = (y * torch.rsqrt(_mean(y.square()) + norm.eps)).flatten(1, 2)
+    shape = -1, *(1,) * (x.dim() - 2)
+    return y * norm.weight.reshape(shape) + norm.bias.reshape(shape)
+
+
+def _mean(y):
+    """Mean over all dimensions after the first two."""
+    for dimension in range(2, y.dim()):
+        y = y.mean(dimension, keepdim=True)
+    return y
 
 
 def check_onnx(separator, path, lengths=LENGTHS):

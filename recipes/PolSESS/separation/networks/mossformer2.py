@@ -57,7 +57,7 @@ class MossFormer2(torch.nn.Module):
         check_multiple("query_key_dim", query_key_dim, 2, "pairs are rotated")
         check_multiple("group_size", group_size, 1, "frames")
         self.num_spks = C
-        self.norm = GlobalNorm(1, N, eps=1e-8)
+        self.norm = torch.nn.GroupNorm(1, N, eps=1e-8)
         self.bottleneck = torch.nn.Conv1d(N, N, 1, bias=False)
         self.position_gain = torch.nn.Parameter(torch.ones(1))
         self.register_buffer("rates", _rates(N), persistent=False)
@@ -69,7 +69,7 @@ class MossFormer2(torch.nn.Module):
             for _ in range(num_blocks)
         )
         self.channel_norm = torch.nn.LayerNorm(N, eps=1e-6)
-        self.last_norm = GlobalNorm(1, N, eps=1e-8)
+        self.last_norm = torch.nn.GroupNorm(1, N, eps=1e-8)
         self.prelu = torch.nn.PReLU()
         self.split = torch.nn.Conv1d(N, C * N, 1)
         self.value, self.gate = (torch.nn.Conv1d(N, N, 1) for _ in range(2))
@@ -78,13 +78,13 @@ class MossFormer2(torch.nn.Module):
     def forward(self, features):
         """Estimates masks, [source, batch, N, frame], of [batch, N, frame]."""
         positions = torch.cat(_waves(self.rates, features.shape[-1]), -1)
-        x = self.bottleneck(self.norm(features))
+        x = self.bottleneck(_in_float32(self.norm, features))
         x = x + (self.position_gain * positions).t()
         y = x.transpose(1, 2)
         for block in self.blocks:
             y = block(y)
         y = _in_float32(self.channel_norm, y).transpose(1, 2)
-        y = self.split(self.prelu(x + self.last_norm(y)))
+        y = self.split(self.prelu(x + _in_float32(self.last_norm, y)))
         y = y.unflatten(1, (self.num_spks, -1)).flatten(0, 1)
         y = self.out(self.value(y).tanh() * self.gate(y).sigmoid())
         return y.relu().unflatten(0, (-1, self.num_spks)).transpose(0, 1)
@@ -221,23 +221,6 @@ class ScaleNorm(torch.nn.Module):
         rms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         rms = rms * x.shape[-1] ** -0.5
         return x / rms.clamp_min(SMALLEST_RMS) * self.gain
-
-
-class GlobalNorm(torch.nn.GroupNorm):
-    """GroupNorm with one group for [batch, channel, frame], in float32.
-
-    ONNX Runtime sums a GroupNorm at one go, with an error of 1e-3 after 20 s.
-    This one averages channels first, then frames.
-    """
-
-    def forward(self, x):
-        """Normalises each item of the batch."""
-        with torch.autocast(x.device.type, enabled=False):
-            y = x.float()
-            y = y - y.mean(1, True).mean(2, True)
-            power = y.square().mean(1, True).mean(2, True)
-            y = y * torch.rsqrt(power + self.eps)
-            return y * self.weight[:, None] + self.bias[:, None]
 
 
 class FrameNorm(torch.nn.GroupNorm):

@@ -233,6 +233,7 @@ NETWORKS = (
             "L": ("--F=256 --dropout=0.1", 56_159_744, 56_816_384),
         },
         blocks="blocks",
+        fp16="about half of its gradients underflow",
     ),
 )
 # Runs may name SpeechBrain's own class, which has the same parameters.

@@ -12,7 +12,6 @@ from torch.nn import GELU, GLU, Dropout, LayerNorm, Linear, Sequential
 from torch.nn.functional import gelu, pad
 
 from networks.mapping import check_length, check_multiple
-from networks.spectral import GlobalNorm
 
 EPS = 1e-8  # of the norms of whole mixtures
 LAYER_SCALE = 1e-5  # a new network's parts add almost nothing to their input
@@ -331,7 +330,7 @@ class FrameConv(torch.nn.Conv1d):
         return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
-class ItemNorm(GlobalNorm):
+class ItemNorm(torch.nn.GroupNorm):
     """GroupNorm with one group, for [item, frame, channel], in float32.
 
     Arguments
@@ -341,11 +340,12 @@ class ItemNorm(GlobalNorm):
     """
 
     def __init__(self, channels):
-        super().__init__(channels, EPS)
+        super().__init__(1, channels, EPS)
 
     def forward(self, x):
         """Normalises x over frames and channels."""
-        return super().forward(x.transpose(1, 2)[..., None])[..., 0].mT
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float().transpose(1, 2)).transpose(1, 2)
 
 
 def repeat(x, times):
