@@ -131,6 +131,116 @@ def test_networks_are_the_same_function_and_steps_change_them():
         assert torch.allclose(found, expected, atol=1e-5) == is_same
 
 
+def test_macs_are_those_of_the_layers():
+    sizes = load("sizes")
+
+    class Layers(torch.nn.Module):
+        """A convolution, an LSTM and a linear layer, on [batch, time]."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv1d(1, 3, 4, stride=2)
+            self.lstm = torch.nn.LSTM(3, 5, 2, bidirectional=True)
+            self.linear = torch.nn.Linear(10, 1)
+
+        def forward(self, mixture):
+            """Returns [frame, batch, 1]."""
+            y = self.conv(mixture[:, None]).permute(2, 0, 1)
+            return self.linear(self.lstm(y)[0])
+
+    frames = (100 - 4) // 2 + 1
+    lstm = 2 * 4 * 5 * (3 + 5) + 2 * 4 * 5 * (10 + 5)
+    expected = frames * (3 * 4 + lstm + 10)
+    assert sizes.count_macs(Layers(), 100) == expected
+
+
+def test_kept_bytes_are_those_of_live_tensors():
+    sizes = load("sizes")
+
+    class Chain(torch.nn.Module):
+        """Keeps two results for its gradient, and the loss."""
+
+        def __init__(self):
+            super().__init__()
+            self.gain = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, mixture):
+            """Its sigmoid and the square keep a result each."""
+            return (self.gain * mixture).sigmoid()
+
+    # The mixture is older; product (freed), sigmoid, square (freed), sum.
+    assert sizes.kept_bytes(Chain(), 1000) == 4000 + 4
+    with sizes.LiveTensors() as tensors:
+        kept = torch.zeros(10)
+        torch.zeros(100)
+    assert tensors.live == kept.nbytes and tensors.peak == 440
+
+
+def test_longest_signal_is_interpolated():
+    sizes = load("sizes")
+
+    class Wide(torch.nn.Module):
+        """Makes 64 MiB of a second of 1024 samples, 4 s at most."""
+
+        def forward(self, mixture):
+            """Returns many copies."""
+            if mixture.shape[-1] > 4096:
+                raise ValueError
+            return mixture.repeat(2**14, 1)
+
+    assert sizes.longest_seconds(Wide(), 1024) == 4
+    sizes.LIMIT = 96 * 2**20
+    assert sizes.longest_seconds(Wide(), 1024) == pytest.approx(1.5, rel=0.01)
+
+
+@pytest.mark.nightly
+def test_networks_of_the_leaderboard_have_the_demo_s_compute():
+    leaderboard = load("leaderboard")
+    flags = leaderboard.demo_sizes()
+    macs = {
+        network.name: leaderboard.count_macs(
+            leaderboard.load_hparams(network.hparams, flags[network.name])[
+                "separator"
+            ].eval(),
+            32000,
+        )
+        for network in leaderboard.NETWORKS
+    }
+    ratios = {name: n / macs[leaderboard.BASE] for name, n in macs.items()}
+    assert all(1 / 1.2 <= ratio <= 1.2 for ratio in ratios.values()), ratios
+    demo = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert flags[leaderboard.BASE] in " ".join(demo.split())
+
+
+def test_the_leaderboard_pairs_rows_and_averages_seeds(tmp_path):
+    leaderboard = load("leaderboard")
+
+    def run(name, seed, *gains):
+        folder = tmp_path / name / str(seed)
+        folder.mkdir(parents=True)
+        rows = [
+            f"{ID},SE,outdoor,s1,{1 + gain},1.0,{gain}"
+            for ID, gain in zip("abc", gains)
+        ]
+        head = "ID,variant,setting,source,si_sdr,si_sdr_mix,si_sdri"
+        (folder / "test_scores.csv").write_text("\n".join([head, *rows]))
+        (folder / "train_log.txt").write_text("epoch: 1, x\nepoch: 2, x\n")
+        return folder
+
+    folders = {
+        "Conv-TasNet": [run("a", 1, 1, 2, 3), run("a", 2, 3, 4, 5)],
+        "DPRNN": [run("b", 1, 5, 6, 7)],
+    }
+    first, second = leaderboard.rows_of("ES", folders)
+    assert (first["network"], second["network"]) == ("DPRNN", "Conv-TasNet")
+    assert second["si_sdri"] == pytest.approx(3)
+    assert second["lowest_seed"] == pytest.approx(2) and second["seeds"] == 2
+    # The difference is 3 dB in each row, whatever the rows' own spread.
+    for key in ("difference", "difference_low", "difference_high"):
+        assert first[key] == pytest.approx(3) and second[key] == 0
+    assert first["ci_low"] < 6 < first["ci_high"] and first["epochs"] == 2
+
+
 def test_recordings_lose_where_the_order_of_sources_changes():
     """The first of three pieces is the other way round."""
     recordings, references = load("long_recordings"), noise(3, 800, 2)
@@ -159,6 +269,12 @@ def test_recordings_lose_where_the_order_of_sources_changes():
             "--seconds 0.3 --run_seconds 0.01 --sizes SMALL",
         ),
         ("scoring", "IN OUT --mixtures 1 --rounds 1"),
+        ("sizes", "OUT --names DPRNN --seconds 0.2"),
+        (
+            "leaderboard",
+            "IN/corpus IN/work OUT --minutes 0.4 --names Conv-TasNet DPRNN "
+            "--tasks ES --seeds 1",
+        ),
         (
             "long_recordings",
             "IN/run IN/corpus IN OUT --recordings 1 --pieces 8 --rounds 1 "
@@ -169,7 +285,8 @@ def test_recordings_lose_where_the_order_of_sources_changes():
 def test_commands_measure_and_write(tmp_path, name, words):
     if name == "long_recordings":
         make_run(tmp_path / "run", "SB")
-        load("common").make_corpus(tmp_path / "corpus")
+    if "IN/corpus" in words:
+        load("common").make_corpus(tmp_path / "corpus", n_test=8)
     output = tmp_path / name
     words = words.replace("OUT", str(output)).replace("IN", str(tmp_path))
     words = [json.dumps(SMALL) if w == "SMALL" else w for w in words.split()]

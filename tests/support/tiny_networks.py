@@ -22,8 +22,8 @@ TINY = {
     "TF-GridNet": "--D=8 --B=1 --H=8 --qk_dim=130 --n_fft=128",
     "MossFormer2": "--N=8 --num_blocks=1 --group_size=16 --query_key_dim=4 "
     "--memory_dim=8 --dropout=0.1 --kernel_size=32 --stride=16",
-    "SepReformer": "--F=8 --F_o=16 --R=2 --K=5 --heads=2 --kernel_size=32 "
-    "--stride=16",
+    "SepReformer": "--N=16 --F=16 --R=2 --B_E=1 --B_D=1 --K=9 --heads=2 "
+    "--kernel_size=32 --stride=16",
 }
 BY_NAME = {network.name: network for network in NETWORKS}
 

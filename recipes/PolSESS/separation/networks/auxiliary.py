@@ -1,51 +1,48 @@
-"""The loss of networks that also estimate the sources on their way.
-
-Paper: "Separate and Reconstruct: Asymmetric Encoder-Decoder for Speech
-Separation", https://arxiv.org/abs/2406.05983.
+"""A loss for networks that also estimate the sources at inner stages.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
-import torch
-
 
 class AuxiliaryLoss:
-    """Weighs the loss of the output and the mean loss of earlier estimates.
+    """Weighted sum of the output's loss and the mean loss of inner stages.
 
-    The earlier estimates, ``network.auxiliary``, are taken and removed: their
-    graph is freed with the loss. Each has its own permutation. SepReformer's
-    authors take the SI-SDR of magnitudes for them, here it is the same loss.
+    With weight a it is (1 - a) loss(output) + a mean of loss(inner estimate).
+    The weight falls late in training, by the epoch counter. So it is the same
+    after a resume. Raises ValueError for a weight outside [0, 1].
+
+    The authors of SepReformer compare magnitude spectra at inner stages, and
+    bound the loss of the output at -30 dB. Here one loss serves for all.
 
     Arguments
     ---------
     loss : callable
         (estimate, reference, lengths) -> loss of each item, [batch].
     network : torch.nn.Module
-        Has a list ``auxiliary`` of estimates, [batch, time, source].
+        In training, each forward pass leaves ``auxiliary``, a list of
+        estimates [batch, time, source].
     epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
-        Tells the epoch.
+        ``current`` is the epoch, from 1 on.
     weight : float
-        Weight of the earlier estimates, from 0 to 1.
+        Share of the inner stages.
     decay : float
-        Factor of the weight at each step of its decay.
-    constant_epochs : int
-        Epochs with the whole weight; the first step follows.
-    step_epochs : int
-        Epochs from step to step.
+        Factor of the weight every ``decay_every`` epochs.
+    decay_after : int
+        Last epoch with the full weight.
+    decay_every : int
+        Epochs from one weight to the next.
 
     Example
     -------
-    >>> from types import SimpleNamespace
-    >>> network = SimpleNamespace(auxiliary=[torch.ones(1), torch.zeros(1)])
+    >>> import torch
+    >>> from types import SimpleNamespace as Namespace
     >>> def loss(estimate, reference, lengths):
-    ...     return (estimate - reference).abs()
-    >>> counter = SimpleNamespace(current=1)
-    >>> combined = AuxiliaryLoss(loss, network, counter, weight=0.5)
-    >>> combined(torch.full([1], 3.0), torch.zeros(1))  # and 0.5 of 0.5
-    tensor([1.7500])
-    >>> network.auxiliary
-    []
+    ...     return (estimate - reference).abs().mean((1, 2))
+    >>> network = Namespace(training=True, auxiliary=[torch.ones(2, 5, 1)])
+    >>> objective = AuxiliaryLoss(loss, network, Namespace(current=1))
+    >>> objective(torch.zeros(2, 5, 1), torch.zeros(2, 5, 1))
+    tensor([0.4000, 0.4000])
     """
 
     def __init__(
@@ -55,31 +52,37 @@ class AuxiliaryLoss:
         epoch_counter,
         weight=0.4,
         decay=0.8,
-        constant_epochs=100,
-        step_epochs=5,
+        decay_after=100,
+        decay_every=5,
     ):
-        self.loss, self.network = loss, network
+        if not 0 <= weight <= 1:
+            raise ValueError(
+                f"weight: expected a number from 0 to 1, found {weight}"
+            )
+        self.loss = loss
+        self.network = network
         self.epoch_counter = epoch_counter
-        self.weight, self.decay = weight, decay
-        self.constant_epochs, self.step_epochs = constant_epochs, step_epochs
+        self.weight = weight
+        self.decay = decay
+        self.decay_after = decay_after
+        self.decay_every = decay_every
+
+    def current_weight(self):
+        """Returns the share of the inner stages in the current epoch."""
+        late = self.epoch_counter.current - self.decay_after - 1
+        steps = 0 if late < 0 else 1 + late // self.decay_every
+        return self.weight * self.decay**steps
 
     def __call__(self, estimate, reference, lengths=None):
-        """Returns the loss of each item, [batch].
+        """Returns the loss of each item, [batch]; lower is better.
 
-        The plain loss if the network has no earlier estimates.
+        The inner estimates are removed from the network, and their graph with
+        them. Without any, and in evaluation, it is the loss of the output.
         """
-        earlier, self.network.auxiliary = self.network.auxiliary, []
-        loss = self.loss(estimate, reference, lengths)
-        if not earlier:
-            return loss
-        losses = [self.loss(item, reference, lengths) for item in earlier]
-        return torch.lerp(
-            loss, torch.stack(losses).mean(0), self.current_weight
-        )
-
-    @property
-    def current_weight(self):
-        """Weight of the earlier estimates in the current epoch."""
-        late = self.epoch_counter.current - self.constant_epochs - 1
-        steps = max(0, 1 + late // self.step_epochs)
-        return self.weight * self.decay**steps
+        auxiliary, self.network.auxiliary = self.network.auxiliary, []
+        total = self.loss(estimate, reference, lengths)
+        if not (self.network.training and auxiliary):
+            return total
+        weight = self.current_weight()
+        inner = [self.loss(x, reference, lengths) for x in auxiliary]
+        return (1 - weight) * total + weight * sum(inner) / len(inner)

@@ -1,353 +1,361 @@
-"""SepReformer: an early split, then a decoder that the sources share.
+"""SepReformer: sources are split early and reconstructed together.
 
 Paper: "Separate and Reconstruct: Asymmetric Encoder-Decoder for Speech
 Separation", https://arxiv.org/abs/2406.05983.
+
+Two things differ from the authors' code. Their BatchNorm, in local blocks and
+between stages, lets an estimate depend on the other items in training. Here all
+channels and frames of one stream share mean and variance (``ItemNorm``). The
+number of parameters is the same, and levels within a stream stay. And inner
+estimates keep their place in time, where the authors stretch padding into it.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import torch
-from torch.nn import GELU, GLU, Dropout, LayerNorm, Linear, Sequential
-from torch.nn.functional import gelu, pad
+from torch.nn.functional import gelu, glu, pad, relu
 
 from networks.mapping import check_length, check_multiple
 
-EPS = 1e-8  # of the norms of whole mixtures
-LAYER_SCALE = 1e-5  # a new network's parts add almost nothing to their input
-ENCODER_BLOCKS, DECODER_BLOCKS = 2, 3  # of a stage
-DOWN_KERNEL = 5  # frames
-MAX_DISTANCE = 2000  # frames of the attention; further ones count as this
+LAYER_SCALE = 1e-5  # gain of a residual branch at the start
+EPS = 1e-8  # of the norms around the network
 
 
 class SepReformer(torch.nn.Module):
-    """Maps a mixture to its sources, over stages of fewer and fewer frames.
+    """Maps a mixture to its sources at R + 1 resolutions in time.
 
-    Equal to the authors' code, for mixtures of as many frames as the stages can
-    halve, but for two norms: in the local attention and where frames are
-    halved. There a batch norm mixes the items of a batch. A GroupNorm with one
-    group replaces it, which normalises each item and has as many parameters.
-    Raises ValueError for sizes that do not divide.
-
-    In training ``auxiliary`` holds the estimates from the input of each decoder
-    stage, a list of [batch, time, source], for ``AuxiliaryLoss``. It is empty
-    in evaluation.
+    An encoder stage halves the number of frames. A decoder stage doubles it, in
+    one stream a source with shared weights. In training ``auxiliary`` holds an
+    estimate before each decoder stage, [batch, time, source], for
+    ``networks.auxiliary``. Estimates do not scale with the mixture. Raises
+    ValueError for sizes that do not divide, and for an even K.
 
     Arguments
     ---------
     num_spks : int
         Number of sources.
+    N : int
+        Filters of the convolution that reads the mixture.
     F : int
         Channels, a multiple of heads.
-    F_o : int
-        Filters of the convolutional encoder.
     R : int
-        Stages, each of half the frames of the one before.
+        Stages of encoder and decoder; 2^R frames become one.
+    B_E, B_D : int
+        Blocks of a stage in encoder and decoder.
     K : int
         Kernel of the local attention in frames, odd.
     heads : int
         Heads of the attention.
     kernel_size, stride : int
-        Length and step of a frame in samples; the step divides the length.
+        Of the first convolution in samples; kernel_size is a multiple.
+    max_distance : int
+        Greater distances, in frames of the last stage, count as this one.
     dropout : float
-        Probability that a value is dropped in training.
+        Probability of dropout.
 
     Example
     -------
-    >>> network = SepReformer(2, F=8, F_o=16, R=2, K=5, heads=2)
+    >>> network = SepReformer(2, N=8, F=8, R=2, B_E=1, B_D=1, K=5, heads=2)
     >>> network(torch.randn(3, 1001)).shape
     torch.Size([3, 1001, 2])
-    >>> [estimates.shape for estimates in network.auxiliary]
-    [torch.Size([3, 1001, 2]), torch.Size([3, 1001, 2])]
+    >>> [estimate.shape[1] for estimate in network.auxiliary]
+    [1001, 1001]
     """
 
     def __init__(
         self,
         num_spks,
+        N,
         F,
-        F_o=256,
-        R=4,
-        K=65,
-        heads=8,
+        R,
+        B_E,
+        B_D,
+        K,
+        heads,
         kernel_size=16,
         stride=4,
-        dropout=0.05,
+        max_distance=2000,
+        dropout=0.0,
     ):
         super().__init__()
         check_multiple("F", F, heads, "heads")
         check_multiple("kernel_size", kernel_size, stride, "stride")
-        if K % 2 == 0:
-            raise ValueError(f"K: expected an odd number, found {K}")
+        if K < 1 or K % 2 == 0:
+            raise ValueError(f"K: expected an odd number of frames, found {K}")
         self.num_spks, self.min_samples = num_spks, kernel_size
-        self.auxiliary = []
-        frame = dict(kernel_size=kernel_size, stride=stride, bias=False)
-        self.encoder = torch.nn.Conv1d(1, F_o, **frame)
-        self.project = Sequential(ItemNorm(F_o), Linear(F_o, F, bias=False))
-        self.positions = torch.nn.Embedding(2 * MAX_DISTANCE, F // heads)
-        # Frames of each stage for one of the lowest.
-        stages = [(2**r, ENCODER_BLOCKS, None) for r in range(R, -1, -1)]
-        stages += [(2**r, DECODER_BLOCKS, num_spks) for r in range(1, R + 1)]
+        self.R, self.B_E, self.B_D = R, B_E, B_D
+        self.max_distance = max_distance
+        self.encoder = torch.nn.Conv1d(1, N, kernel_size, stride, bias=False)
+        self.norm = ItemNorm(N, EPS)
+        self.project = torch.nn.Linear(N, F, bias=False)
+        self.distances = torch.nn.Embedding(2 * max_distance, F // heads)
+        down = [2**r for r in range(R, -1, -1) for _ in range(B_E)]
+        up = [2**r for r in range(1, R + 1) for _ in range(B_D)]
         self.blocks = torch.nn.ModuleList(
-            Block(F, K, heads, dropout, rate, sources)
-            for rate, count, sources in stages
-            for _ in range(count)
+            [Block(F, K, heads, dropout, ratio) for ratio in down]
+            + [Block(F, K, heads, dropout, ratio, num_spks) for ratio in up]
         )
-        self.downs = torch.nn.ModuleList(
-            Sequential(FrameConv(F, DOWN_KERNEL, 2), ItemNorm(F), GELU())
-            for _ in range(R)
+        downs = [Down(F) for _ in range(R)] + [torch.nn.Identity()]
+        self.downs = torch.nn.ModuleList(downs)
+        self.split = Split(F, num_spks)
+        fusions = (torch.nn.Linear(2 * F, F) for _ in range(R))
+        self.fusions = torch.nn.ModuleList(fusions)
+        # All but the last are for the auxiliary estimates.
+        outputs = (gated(F, 2 * F, N) for _ in range(R + 1))
+        self.outputs = torch.nn.ModuleList(outputs)
+        self.decoders = torch.nn.ModuleList(
+            torch.nn.ConvTranspose1d(N, 1, kernel_size, stride, bias=False)
+            for _ in range(R + 1)
         )
-        self.split = gated(F, 2 * F * num_spks, F * num_spks)
-        self.split_norm = ItemNorm(F)
-        self.fuses = torch.nn.ModuleList(Linear(2 * F, F) for _ in range(R))
-        self.output = Output(num_spks, F, F_o, frame)
-        self.auxiliary_outputs = torch.nn.ModuleList(
-            Output(num_spks, F, F_o, frame, 2**r) for r in range(R, 0, -1)
-        )
+        self.auxiliary = []
 
     def forward(self, mixture):
         """Estimates the sources, [batch, time, source], of [batch, time].
 
-        Raises ValueError when the mixture is shorter than a frame.
+        Raises ValueError when the mixture is shorter than ``min_samples``.
         """
         check_length(mixture, self.min_samples)
-        length, (stride,) = mixture.shape[-1], self.encoder.stride
-        # Zeros follow, so that every stage can halve its frames.
-        step = stride * 2 ** len(self.downs)
-        y = pad(mixture, (0, (self.min_samples - stride - length) % step))
-        # [batch, time] -> [batch, frame, filter]
-        features = gelu(self.encoder(y[:, None])).transpose(1, 2)
-        x, inputs = self.transform(self.project(features))
-        self.auxiliary = []
+        samples = mixture.shape[-1]
+        rest = (self.min_samples - samples) % self.encoder.stride[0]
+        with torch.autocast(mixture.device.type, enabled=False):
+            y = pad(mixture.float(), (0, rest)).unsqueeze(1)
+            features = gelu(self.encoder(y)).transpose(1, 2)
+        y = self.project(self.norm(features))
+        # [batch, frame, F], as many frames as become whole ones at the end
+        stages = self.run_stages(pad(y, (0, 0, 0, -y.shape[1] % 2**self.R)))
         if self.training:
             self.auxiliary = [
-                output(y, features)[:, :length]
-                for output, y in zip(self.auxiliary_outputs, inputs)
+                self.decode(stages[r], r, features)[:, :samples]
+                for r in range(self.R)
             ]
-        return self.output(x, features)[:, :length]
+        return self.decode(stages[-1], self.R, features)[:, :samples]
 
-    def transform(self, x):
-        """Maps [batch, frame, F] to [batch * source, frame, F].
+    def run_stages(self, y):
+        """Returns the streams, [batch * source, frame, F], around each stage.
 
-        Also returns the inputs of the decoder's stages, which have fewer frames.
+        They are the R inputs of the decoder's stages, and its output. Each has
+        twice the frames of the one before; y is [batch, frame, F].
         """
-        distances = self.distances(x.shape[1] // 2 ** len(self.downs), x.device)
-        blocks, skips, inputs = iter(self.blocks), [], []
+        reach = torch.arange(y.shape[1] // 2**self.R, device=y.device)
+        reach = torch.cat([reach.flip(0), -reach[1:]]) + self.max_distance
+        table = self.distances(reach.clamp(0, 2 * self.max_distance - 1))
+        blocks, skips = iter(self.blocks), []
         for down in self.downs:
-            for _ in range(ENCODER_BLOCKS):
-                x = next(blocks)(x, distances)
-            skips.append(self.separate(x))
-            x = down(x)
-        for _ in range(ENCODER_BLOCKS):
-            x = next(blocks)(x, distances)
-        x = self.separate(x)
-        for fuse in self.fuses:
-            inputs.append(x)
-            x = fuse(torch.cat([repeat(x, 2), skips.pop()], -1))
-            for _ in range(DECODER_BLOCKS):
-                x = next(blocks)(x, distances)
-        return x, inputs
+            for _ in range(self.B_E):
+                y = next(blocks)(y, table)
+            skips.append(self.split(y))
+            y = down(y)
+        stages = [skips.pop()]
+        for fusion in self.fusions:
+            y = fusion(torch.cat([repeat(stages[-1], 2), skips.pop()], -1))
+            for _ in range(self.B_D):
+                y = next(blocks)(y, table)
+            stages.append(y)
+        return stages
 
-    def distances(self, frames, device):
-        """Embeddings of distances, [frame, other frame, channel of a head]."""
-        frame = torch.arange(frames, device=device)
-        distance = frame[:, None] - frame + MAX_DISTANCE
-        return self.positions(distance.clamp(0, 2 * MAX_DISTANCE - 1))
+    def decode(self, y, stage, features):
+        """Estimates the sources, [batch, time, source], after a stage.
 
-    def separate(self, x):
-        """Maps [batch, frame, F] to [batch * source, frame, F]."""
-        y = self.split(x).unflatten(-1, (self.num_spks, -1))
-        return self.split_norm(y.transpose(1, 2).flatten(0, 1))
+        y is [batch * source, frame, F]. Inner stages give masks for the
+        features, [batch, frame, N]; the last stage replaces the features.
+        """
+        y = self.outputs[stage](y)
+        y = repeat(y, 2 ** (self.R - stage)).narrow(1, 0, features.shape[1])
+        y = y.unflatten(0, (-1, self.num_spks))
+        with torch.autocast(y.device.type, enabled=False):
+            y = y.float()
+            if stage < self.R:
+                y = relu(y) * features.unsqueeze(1)
+            y = self.decoders[stage](y.flatten(0, 1).transpose(1, 2))
+        return y.unflatten(0, (-1, self.num_spks)).flatten(2).transpose(1, 2)
 
 
 class Block(torch.nn.Module):
-    """Attention to all frames, to close ones and, in the decoder, to sources.
+    """Global and local attention, and one across sources in the decoder.
 
-    A feed-forward part follows each.
-
-    Arguments
-    ---------
-    F, K, heads, dropout
-        See ``SepReformer``.
-    rate : int
-        Frames for one of the lowest stage, over which the attention averages.
-    sources : int
-        Sources that attend to each other; None in the encoder.
+    Global attention sees one mean of ``ratio`` frames each, so its cost is that
+    of the last stage. num_spks is the number of streams, 0 in the encoder.
     """
 
-    def __init__(self, F, K, heads, dropout, rate, sources=None):
+    def __init__(self, F, K, heads, dropout, ratio, num_spks=0):
         super().__init__()
-        self.rate, self.sources = rate, sources
+        self.ratio, self.num_spks = ratio, num_spks
         self.attention = Attention(F, heads, dropout)
-        self.gate = Sequential(LayerNorm(F), Linear(F, F), torch.nn.Sigmoid())
-        self.first = feed_forward(F, dropout)
-        self.local = local_attention(F, K, dropout)
-        self.second = feed_forward(F, dropout)
-        if sources:
-            self.across = Attention(F, heads, dropout)
-            self.third = feed_forward(F, dropout)
+        self.gate = torch.nn.Sequential(
+            torch.nn.LayerNorm(F), torch.nn.Linear(F, F), torch.nn.Sigmoid()
+        )
+        self.local = LocalAttention(F, K, dropout)
+        self.speakers = Attention(F, heads, dropout) if num_spks else None
+        feeds = (FeedForward(F, dropout) for _ in range(3 if num_spks else 2))
+        self.feeds = torch.nn.ModuleList(feeds)
 
-    def forward(self, x, distances):
-        """Maps [item, frame, F] to its shape, in float32."""
-        y = x.float().unflatten(1, (-1, self.rate))
-        attended = self.attention(y.mean(2), distances)
-        y = y + self.gate(y) * attended[:, :, None]
-        x = self.second(self.local(self.first(y.flatten(1, 2))))
-        if self.sources is None:
-            return x
-        # [batch * source, frame, F] -> [batch, frame, source, F] and back
-        y = x.unflatten(0, (-1, self.sources)).transpose(1, 2)
-        y = y + self.across(y.flatten(0, 1)).reshape(y.shape)
-        return self.third(y.transpose(1, 2).flatten(0, 1))
+    def forward(self, y, table):
+        """Maps [stream, frame, F] to its shape; table: see ``Attention``."""
+        groups = y.unflatten(1, (-1, self.ratio))
+        mean = self.attention(groups.mean(2), table).unsqueeze(2)
+        y = self.feeds[0]((groups + self.gate(groups) * mean).flatten(1, 2))
+        y = self.feeds[1](y + self.local(y))
+        if self.speakers is None:
+            return y
+        # [batch * source, frame, F] -> [batch, frame, source, F]
+        y = y.unflatten(0, (-1, self.num_spks)).transpose(1, 2)
+        y = y + self.speakers(y.flatten(0, 1)).reshape(y.shape)
+        return self.feeds[2](y.transpose(1, 2).flatten(0, 1))
 
 
 class Attention(torch.nn.Module):
-    """Multi-head self-attention, whose output is scaled by channel.
-
-    Arguments
-    ---------
-    F, heads, dropout
-        See ``SepReformer``.
-    """
+    """Multi-head self-attention with a vector for each relative position."""
 
     def __init__(self, F, heads, dropout):
         super().__init__()
         self.heads = heads
-        self.norm = LayerNorm(F)
-        self.qkv = Linear(F, 3 * F)
-        self.out = Sequential(Linear(F, F), Dropout(dropout))
-        self.dropout = Dropout(dropout)
-        self.scale = torch.nn.Parameter(torch.full((F,), LAYER_SCALE))
+        self.norm = torch.nn.LayerNorm(F)
+        self.qkv = torch.nn.Linear(F, 3 * F)
+        self.out = torch.nn.Linear(F, F)
+        self.dropout = torch.nn.Dropout(dropout)
+        self.scale = layer_scale(F)
 
-    def forward(self, x, distances=None):
-        """Maps [row, position, F] to its shape.
+    def forward(self, y, table=None):
+        """Maps [row, position, F] to its shape, without residual.
 
-        A query meets each key and the embedding of its distance, if given,
-        [position, other position, channel of a head].
+        table has the vectors of distances from T - 1 down to 1 - T, for T
+        positions; None for positions without order.
         """
-        # [row, position, F * 3] -> [row, head, position, channel] x 3
-        y = self.qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1))
-        query, key, value = y.transpose(1, 3).unbind(2)
-        query = query / query.shape[-1] ** 0.5
-        scores = query @ key.transpose(2, 3)
-        if distances is not None:
-            scores = scores + torch.einsum("rhic,ijc->rhij", query, distances)
-        weights = self.dropout(scores.float().softmax(-1))
-        return self.scale * self.out(
-            (weights @ value).transpose(1, 2).flatten(2)
-        )
+        qkv = self.qkv(self.norm(y)).unflatten(-1, (3, self.heads, -1))
+        # [row, position, 3, head, size] -> [row, head, position, size] x 3
+        query, key, value = qkv.transpose(1, 3).unbind(2)
+        query = query * query.shape[-1] ** -0.5
+        scores = query @ key.transpose(-1, -2)
+        if table is not None:
+            scores = scores + shift(query @ table.t())
+        weights = self.dropout(scores.softmax(-1, dtype=torch.float32))
+        y = self.out((weights @ value).transpose(1, 2).flatten(2))
+        return self.dropout(y) * self.scale
 
 
-class Residual(Sequential):
-    """Adds its layers' output, scaled by channel, to [item, frame, F].
+class LocalAttention(torch.nn.Module):
+    """Gated convolution over K frames of [stream, frame, F], no residual."""
 
-    Arguments
-    ---------
-    F : int
-        Channels.
-    *layers : torch.nn.Module
-        They map [item, frame, F] to its shape.
-    """
-
-    def __init__(self, F, *layers):
-        super().__init__(*layers)
-        self.scale = torch.nn.Parameter(torch.full((F,), LAYER_SCALE))
-
-    def forward(self, x):
-        """Maps [item, frame, F] to its shape."""
-        return x + self.scale * super().forward(x)
-
-
-def feed_forward(F, dropout):
-    """A wide gate over three frames, see ``SepReformer``."""
-    start = LayerNorm(F), Linear(F, 6 * F), FrameConv(6 * F, 3), GLU()
-    end = Dropout(dropout), Linear(3 * F, F), Dropout(dropout)
-    return Residual(F, *start, *end)
-
-
-def local_attention(F, K, dropout):
-    """A convolution of K frames between gate and layers, see ``SepReformer``."""
-    start = LayerNorm(F), Linear(F, 2 * F), GLU(), FrameConv(F, K)
-    middle = Linear(F, 2 * F), ItemNorm(2 * F), GELU()
-    return Residual(F, *start, *middle, Linear(2 * F, F), Dropout(dropout))
-
-
-def gated(inputs, hidden, outputs):
-    """Two layers with a gate between them."""
-    layers = Linear(inputs, 2 * hidden), GLU(), Linear(hidden, outputs)
-    return Sequential(*layers)
-
-
-class Output(torch.nn.Module):
-    """Maps the sequences of the sources to their samples.
-
-    Arguments
-    ---------
-    num_spks, F, F_o
-        See ``SepReformer``.
-    frame : dict
-        Arguments of the convolution.
-    rate : int
-        Frames of the mixture for one of a sequence, which then becomes a mask;
-        None for the last stage, whose sequences have all frames and no mask.
-    """
-
-    def __init__(self, num_spks, F, F_o, frame, rate=None):
+    def __init__(self, F, K, dropout):
         super().__init__()
-        self.num_spks, self.rate = num_spks, rate
-        self.layers = gated(F, 2 * F, F_o)
-        self.decoder = torch.nn.ConvTranspose1d(F_o, 1, **frame)
+        self.norm = torch.nn.LayerNorm(F)
+        self.first = torch.nn.Linear(F, 2 * F)
+        self.conv = torch.nn.Conv1d(F, F, K, padding=K // 2, groups=F)
+        self.second = torch.nn.Linear(F, 2 * F)
+        self.item_norm = ItemNorm(2 * F)
+        self.out = torch.nn.Linear(2 * F, F)
+        self.dropout = torch.nn.Dropout(dropout)
+        self.scale = layer_scale(F)
 
-    def forward(self, x, features):
-        """Maps [batch * source, frame, F] to [batch, time, source].
-
-        The features are those of the mixture, [batch, frame, F_o].
-        """
-        y = self.layers(x)
-        if self.rate:
-            # [batch * source, frame, F_o] -> [batch, source, frame, F_o]
-            y = repeat(y.relu(), self.rate)
-            y = y.unflatten(0, (-1, self.num_spks)) * features[:, None]
-            y = y.flatten(0, 1)
-        y = self.decoder(y.transpose(1, 2)).flatten(1)
-        return y.unflatten(0, (-1, self.num_spks)).transpose(1, 2)
+    def forward(self, y):
+        """Maps [stream, frame, F] to its shape."""
+        y = glu(self.first(self.norm(y))).transpose(1, 2)
+        y = self.item_norm(self.second(self.conv(y).transpose(1, 2)))
+        return self.dropout(self.out(gelu(y))) * self.scale
 
 
-class FrameConv(torch.nn.Conv1d):
-    """Depthwise convolution along the frames of [item, frame, channel].
+class FeedForward(torch.nn.Module):
+    """Gated feed-forward part with a convolution over 3 frames."""
 
-    Arguments
-    ---------
-    channels, kernel, stride : int
-        Channels, odd length in frames and step in frames.
-    """
+    def __init__(self, F, dropout):
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(F)
+        self.first = torch.nn.Linear(F, 6 * F)
+        self.conv = torch.nn.Conv1d(6 * F, 6 * F, 3, padding=1, groups=6 * F)
+        self.out = torch.nn.Linear(3 * F, F)
+        self.dropout = torch.nn.Dropout(dropout)
+        self.scale = layer_scale(F)
 
-    def __init__(self, channels, kernel, stride=1):
-        options = dict(padding=kernel // 2, groups=channels)
-        super().__init__(channels, channels, kernel, stride, **options)
+    def forward(self, y):
+        """Maps [stream, frame, F] to its shape, with residual."""
+        z = self.conv(self.first(self.norm(y)).transpose(1, 2))
+        z = self.out(self.dropout(glu(z, 1).transpose(1, 2)))
+        return y + self.dropout(z) * self.scale
 
-    def forward(self, x):
-        """Maps [item, frame, channel] to one frame a step."""
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+class Down(torch.nn.Module):
+    """Halves an even number of frames of [batch, frame, F]."""
+
+    def __init__(self, F):
+        super().__init__()
+        self.conv = torch.nn.Conv1d(F, F, 5, stride=2, padding=2, groups=F)
+        self.norm = ItemNorm(F)
+
+    def forward(self, y):
+        """Maps [batch, frame, F] to [batch, frame / 2, F]."""
+        return gelu(self.norm(self.conv(y.transpose(1, 2)).transpose(1, 2)))
+
+
+class Split(torch.nn.Module):
+    """Makes one stream a source."""
+
+    def __init__(self, F, num_spks):
+        super().__init__()
+        self.num_spks = num_spks
+        self.layers = gated(F, 2 * F * num_spks, F * num_spks)
+        self.norm = ItemNorm(F, EPS)
+
+    def forward(self, y):
+        """Maps [batch, frame, F] to [batch * source, frame, F]."""
+        y = self.layers(y).unflatten(-1, (self.num_spks, -1))
+        return self.norm(y.transpose(1, 2).flatten(0, 1))
 
 
 class ItemNorm(torch.nn.GroupNorm):
-    """GroupNorm with one group, for [item, frame, channel], in float32.
+    """Normalises the frames and channels of an item together, in float32."""
+
+    def __init__(self, channels, eps=1e-5):
+        super().__init__(1, channels, eps)
+
+    def forward(self, x):
+        """Maps [item, frame, channel] to its shape."""
+        with torch.autocast(x.device.type, enabled=False):
+            y = super().forward(x.float().transpose(1, 2))
+        # torch.onnx cannot regroup the frames of another layout.
+        return y.transpose(1, 2).contiguous()
+
+
+def gated(width, inner, out):
+    """Returns two linear layers with a gate between, for the last axis."""
+    first = torch.nn.Linear(width, 2 * inner)
+    return torch.nn.Sequential(
+        first, torch.nn.GLU(), torch.nn.Linear(inner, out)
+    )
+
+
+def layer_scale(channels):
+    """Returns a small gain for each channel: a block starts as identity."""
+    return torch.nn.Parameter(torch.full((channels,), LAYER_SCALE))
+
+
+def repeat(y, times):
+    """Repeats each frame of [stream, frame, channel]."""
+    return y.unsqueeze(2).expand(-1, -1, times, -1).flatten(1, 2)
+
+
+def shift(products):
+    """Turns columns of distances into columns of positions.
 
     Arguments
     ---------
-    channels : int
-        Number of channels.
+    products : torch.Tensor
+        [..., T, 2 T - 1]; column k has distance T - 1 - k.
+
+    Returns
+    -------
+    torch.Tensor
+        [..., T, T]; row i, column j has distance i - j.
+
+    Example
+    -------
+    >>> shift(torch.arange(2, -3, -1).expand(3, 5))
+    tensor([[ 0, -1, -2],
+            [ 1,  0, -1],
+            [ 2,  1,  0]])
     """
-
-    def __init__(self, channels):
-        super().__init__(1, channels, EPS)
-
-    def forward(self, x):
-        """Normalises x over frames and channels."""
-        with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float().transpose(1, 2)).transpose(1, 2)
-
-
-def repeat(x, times):
-    """Repeats each frame of [item, frame, channel]."""
-    return x[:, :, None].expand(-1, -1, times, -1).flatten(1, 2)
+    frames, width = products.shape[-2:]
+    # Distance i - j is in column T - 1 - i + j. In flat rows of 2 T elements
+    # that is i (2 T - 1) + (T - 1) + j: rows of 2 T - 1, from T - 1 on.
+    flat = pad(products, (0, 1)).flatten(-2)[..., frames - 1 : -1]
+    return flat.unflatten(-1, (frames, width))[..., :frames]
