@@ -59,6 +59,9 @@ results: demo
 
 bench: $(SUMMARY) $(VENV)/.installed_dev
 	$(BIN)/python benchmarks/network.py results/network
+	$(BIN)/python benchmarks/sizes.py results/networks
+	$(BIN)/python benchmarks/leaderboard.py $(CORPUS) bench/leaderboard \
+		results/networks/demo
 	$(BIN)/python benchmarks/pipeline.py bench results/pipeline
 	$(BIN)/python benchmarks/scoring.py bench results/scoring
 	$(BIN)/python benchmarks/streaming.py results/streaming

@@ -16,6 +16,10 @@ from corpora import make_corpus
 from made_runs import make_run
 from recipe import ROOT, SAMPLES, SEPARATION, commands_of
 from server import TINY
+from tiny_networks import (
+    BY_NAME,
+    TINY as TINY_FLAGS,
+)
 from torch.distributed.run import get_args_parser
 
 RECIPE = SEPARATION.parent
@@ -25,6 +29,12 @@ SMALL = [
     "--number_of_epochs=1",
     "--metrics=[si_sdr]",
 ]
+MODEL_KEYS = tuple(
+    f"--{key}=" for key in "N B H X R kernel_size stride".split()
+)
+TINY_SIZES = {
+    BY_NAME[name].hparams: flags for name, flags in TINY_FLAGS.items()
+}
 # Other tests run these.
 ELSEWHERE = ("../../../benchmarks/", "simulate/")
 NUMBER = re.compile(r"(--n_\w+)[= ]\d+")
@@ -62,8 +72,15 @@ def small(command, desk):
     words = shlex.split(NUMBER.sub(r"\1=2", command))
     if words[1] != "train.py":
         return words
+    usual = SMALL
+    name = words[2].removeprefix("hparams/")
+    if name in TINY_SIZES and name != "convtasnet.yaml":
+        sizes = TINY_SIZES[name].split()
+        keys = tuple(size.partition("=")[0] + "=" for size in sizes)
+        words = [word for word in words if not word.startswith(keys)]
+        usual = [*sizes, *(o for o in SMALL if not o.startswith(MODEL_KEYS))]
     given = {word.partition("=")[0] for word in words}
-    options = [o for o in SMALL if o.partition("=")[0] not in given]
+    options = [o for o in usual if o.partition("=")[0] not in given]
     if "libri2mix" in command:
         shared = ("--num_workers", "--noprogressbar", "--device", "--metrics")
         options = [o for o in options if o.startswith(shared)]

@@ -105,21 +105,7 @@ CONV_TASNET = Network(
     causal="--norm_type=cLN --causal=True",
     streaming="",
 )
-SPMAMBA = Network(
-    name="SPMamba",
-    hparams="spmamba.yaml",
-    builder="networks.spmamba.SPMamba",
-    citation="li2024spmamba",
-    licence="Apache-2.0",
-    sizes={
-        "reduced": ("", 1_156_078, 1_156_368),
-        "full": ("--B=6 --I=8 --heads=4 --qk=512", 6_094_208, 6_094_498),
-    },
-    blocks="blocks",
-    fp16="a product of four projections can exceed the largest number of fp16",
-)
 NETWORKS = (
-    SPMAMBA,
     CONV_TASNET,
     Network(
         name="DPRNN",
@@ -207,6 +193,19 @@ NETWORKS = (
         sizes={"small": ("", 2_489_494, 2_490_072)},
         blocks="blocks",
         onnx="torch exports its LSTMs step by step, which takes hours",
+    ),
+    Network(
+        name="SPMamba",
+        hparams="spmamba.yaml",
+        builder="networks.spmamba.SPMamba",
+        citation="li2024spmamba",
+        licence="Apache-2.0",
+        sizes={
+            "reduced": ("", 1_156_078, 1_156_368),
+            "full": ("--B=6 --I=8 --heads=4 --qk=512", 6_094_208, 6_094_498),
+        },
+        blocks="blocks",
+        fp16="a product of four projections can exceed the largest number of fp16",
     ),
     Network(
         name="MossFormer2",
