@@ -5,7 +5,7 @@
 Each network is shrunk to the GMAC/s of the demo's Conv-TasNet (demo_sizes.yaml),
 trained for some minutes of one core's time, and tested with the weights of its
 best validation, by the test stage of train.py. A run that was tested is not
-repeated, so that the command goes on where it was interrupted.
+repeated, so that the command goes on with the others where it was interrupted.
 
 Authors
  * The PolSESS recipe team 2026
@@ -16,6 +16,7 @@ import os
 import queue
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,8 @@ def train(name, task, seed, corpus, folder, seconds, cores):
     """
     if (folder / "test_scores.csv").is_file():
         return True
+    # The time of an interrupted training is not known: it begins anew.
+    shutil.rmtree(folder, ignore_errors=True)
     core = cores.get()
     words = [f"--data_folder={corpus}", f"--output_folder={folder}"]
     words += [f"--task={task}", f"--seed={seed}", *FLAGS.split()]
