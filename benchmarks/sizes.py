@@ -19,6 +19,7 @@ import time
 import weakref
 from statistics import median
 
+import numpy as np
 import torch
 from common import load_hparams, markdown_table, parse, write_results
 from networks.options import checkpoint_blocks
@@ -30,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 GIB = 2**30
 LIMIT = 2 * GIB
 GPU_LIMIT = 12e9  # bytes
+LENGTHS = (2, 4, 8)  # seconds
 SLOW = 10  # times real time; slower networks are measured once
 
 
@@ -110,25 +112,19 @@ def kept_bytes(separator, samples):
     return kept
 
 
-def longest_seconds(separator, rate, longest=512):
-    """Seconds whose forward pass without gradients peaks at 2 GiB of tensors.
+def longest_seconds(separator, rate):
+    """Seconds whose forward pass without gradients would peak at 2 GiB.
 
-    Interpolated between powers of two, from 1 s on; None where more than
-    ``longest`` fit.
+    A parabola through the peaks of 2, 4 and 8 s gives them.
     """
-    last = 0
-    seconds = 1
-    while seconds <= longest:
-        try:
-            with torch.no_grad(), LiveTensors() as tensors:
-                separator.eval()(torch.randn(1, seconds * rate))
-        except ValueError:  # longer than its positions reach
-            return seconds / 2
-        if tensors.peak > LIMIT:
-            share = (LIMIT - last) / (tensors.peak - last)
-            return seconds / 2 * (1 + share)
-        last, seconds = tensors.peak, 2 * seconds
-    return None
+    peaks = []
+    for seconds in LENGTHS:
+        with torch.no_grad(), LiveTensors() as tensors:
+            separator.eval()(torch.randn(1, seconds * rate))
+        peaks.append(tensors.peak)
+    curve = np.poly1d(np.polyfit(LENGTHS, peaks, 2)) - LIMIT
+    roots = [x.real for x in curve.roots if abs(x.imag) < 1e-9 and x.real > 0]
+    return min(roots)
 
 
 def measure_gpu(separator, samples):
@@ -174,17 +170,17 @@ def measure(name, size, seconds, gpu_only=False):
     if gpu_only:
         return {**found, **measure_gpu(separator, samples)}
     separator.eval()
-    begin = time.perf_counter()
+    begin = time.process_time()
     found["gmac_per_second"] = count_macs(separator, samples) / seconds / 1e9
-    times = [time.perf_counter() - begin]
+    times = [time.process_time() - begin]
     if times[0] < SLOW * seconds:
         found["longest_seconds"] = longest_seconds(separator, rate)
         times = []
     while len(times) < 3 and sum(times) < SLOW * seconds:
-        begin = time.perf_counter()
+        begin = time.process_time()
         with torch.no_grad():
             separator(torch.randn(1, samples))
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     found["real_time_factor"] = median(times) / seconds
     found["kept_gib"] = kept_bytes(separator, samples) / GIB
     checkpoint_blocks(separator)
@@ -257,9 +253,10 @@ def write(rows, options):
         "GMAC/s: multiplications of matrix products and LSTMs of one second. "
         "kept: tensors that live from the forward to the backward pass of one "
         "item; checkpointed: with --gradient_checkpointing=True, to which one "
-        "block comes while it is computed again. longest: seconds that one "
-        "forward pass takes in 2 GiB of tensors, without windows; empty: more "
-        "than 512 s, or too slow to be tried. `separate_file.py` cuts recordings "
+        "block comes while it is computed again. real_time_factor: CPU time of "
+        "one core. longest: seconds that one forward pass takes in 2 GiB of "
+        "tensors, without windows, by a parabola through its peaks at 2, 4 and "
+        "8 s; empty: too slow to be tried. `separate_file.py` cuts recordings "
         "into windows and has no such limit."
     )
     write_results(

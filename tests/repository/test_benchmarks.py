@@ -176,21 +176,19 @@ def test_kept_bytes_are_those_of_live_tensors():
     assert tensors.live == kept.nbytes and tensors.peak == 440
 
 
-def test_longest_signal_is_interpolated():
+def test_longest_signal_is_where_the_parabola_meets_the_limit():
     sizes = load("sizes")
 
-    class Wide(torch.nn.Module):
-        """Makes 64 MiB of a second of 1024 samples, 4 s at most."""
+    class Square(torch.nn.Module):
+        """Makes 1 MiB times the square of the seconds, of 64 samples each."""
 
         def forward(self, mixture):
             """Returns many copies."""
-            if mixture.shape[-1] > 4096:
-                raise ValueError
-            return mixture.repeat(2**14, 1)
+            seconds = mixture.shape[-1] // 64
+            return mixture.repeat(seconds * 2**12, 1)
 
-    assert sizes.longest_seconds(Wide(), 1024) == 4
-    sizes.LIMIT = 96 * 2**20
-    assert sizes.longest_seconds(Wide(), 1024) == pytest.approx(1.5, rel=0.01)
+    found = sizes.longest_seconds(Square(), 64)
+    assert found == pytest.approx(2**5.5, rel=1e-3)
 
 
 @pytest.mark.nightly
