@@ -7,7 +7,7 @@ import pytest
 import torch
 from exporting.onnx_file import FIXED_SECONDS, write_onnx
 from losses import si_sdr_loss
-from networks.options import check_precision, checkpoint_blocks
+from networks.options import NetworkOptions, check_precision, checkpoint_blocks
 from networks.registry import NETWORKS, find_network
 from recipe import HPARAMS, hparams_of
 from streaming.streaming import check_causal
@@ -235,3 +235,62 @@ def test_a_few_hundred_steps_learn_two_sources(name):
         optimizer.zero_grad()
         found.append(-loss.item())
     assert sum(found[-30:]) / 30 > 6
+
+
+# Sizes that no network takes, by name; a key of two networks stands for both.
+BAD_SIZES = [
+    ("Conv-TasNet", "X", 0, "X: .* from 1 on, found 0"),
+    ("DPRNN", "num_layers", 0, "num_layers: .* from 1 on, found 0"),
+    ("DPRNN", "H", -1, "intra_model: hidden_channels: .* from 1 on, found -1"),
+    ("SepFormer", "nhead", 3, "d_model: .* multiple of 3 .nhead., found 8"),
+    ("SepFormer", "nhead", 0, "intra_model: nhead: .* from 1 on, found 0"),
+    ("SepFormer", "K", 7, "K: .* multiple of 2 .*, found 7"),
+    ("SkiM", "norm_type", "cLN", "seg_model: norm_type: .* found 'cLN'"),
+    ("SkiM", "layer", 0, "layer: .* from 1 on, found 0"),
+    ("RE-SepFormer", "segment_size", 0, "segment_size: .* found 0"),
+    ("TF-Locoformer", "heads", 0, "heads: .* from 1 on, found 0"),
+    ("TF-Locoformer", "B", -1, "B: .* from 1 on, found -1"),
+    ("TF-Locoformer", "hop", 0, "hop: .* from 1 on, found 0"),
+    ("TF-Locoformer", "local_windows", 3, "local_windows: .* found 3"),
+    ("TF-GridNet", "qk_dim", 0, "qk_dim: .* from 1 on, found 0"),
+    ("TF-GridNet", "D", 2.5, "D: .* from 1 on, found 2.5"),
+    ("SPMamba", "I", 0, "I: .* from 1 on, found 0"),
+    ("MossFormer2", "num_blocks", 0, "num_blocks: .* from 1 on, found 0"),
+    ("MossFormer2", "memory_dim", "a", "memory_dim: .* found 'a'"),
+    ("SepReformer", "R", -1, "R: .* from 1 on, found -1"),
+    ("SepReformer", "stride", 0, "stride: .* from 1 on, found 0"),
+]
+
+
+@pytest.mark.parametrize("name, key, size, message", BAD_SIZES)
+def test_a_size_that_makes_no_network_is_named(name, key, size, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(name, **{key: size})
+
+
+class Brain:
+    """As much of sb.Brain as the mixin reads."""
+
+    def __init__(self, *_):
+        self.precision = self.eval_precision = "fp32"
+        self.find_unused_parameters = self.given
+
+
+class OptionsBrain(NetworkOptions, Brain):
+    """A Brain with the mixin."""
+
+    given = False
+
+
+def test_options_that_do_not_fit_are_refused():
+    modules = {"separator": tiny("SepReformer")}
+    for given in ("no", 1):
+        with pytest.raises(ValueError, match="^gradient_.* True or False, fo"):
+            OptionsBrain(modules, hparams={"gradient_checkpointing": given})
+    OptionsBrain.given = True
+    try:
+        OptionsBrain({"separator": tiny("DPRNN")})
+        with pytest.raises(ValueError, match="^find_unused_parameters: "):
+            OptionsBrain(modules)
+    finally:
+        OptionsBrain.given = False

@@ -90,5 +90,5 @@ def test_what_is_not_offered_is_refused(change, message):
 
 
 def test_heads_that_do_not_divide_the_channels_are_refused():
-    with pytest.raises(ValueError, match="d_model: .*of 3 .heads., found 256"):
+    with pytest.raises(ValueError, match="d_model: .*of 3 .nhead., found 256"):
         hparams_of(BY_NAME["SepFormer"].hparams, nhead=3)

@@ -46,7 +46,7 @@ def test_published_number_of_parameters(num_blocks, expected, num_spks):
     [
         ("N", 9, "N: expected a multiple of 2 .*, found 9"),
         ("query_key_dim", 5, "query_key_dim: .* multiple of 2 .*, found 5"),
-        ("group_size", 0, "group_size: .* multiple of 1 .*, found 0"),
+        ("group_size", 0, "group_size: .* from 1 on, found 0"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(key, size, text):

@@ -29,9 +29,9 @@ def test_published_sizes(sizes, one, two):
         (dict(D=5), r"D: .* multiple of 2 \(heads\), found 5"),
         (dict(n_fft=40), r"n_fft: .* multiple of 16 \(two hops\), found 40"),
         (dict(I=18), "I: expected at most 17 bins, found 18"),
-        (dict(I=0), "I: expected at least 1, found 0"),
-        (dict(B=0), "B: expected at least 1, found 0"),
-        (dict(expand=0), "expand: expected at least 1, found 0"),
+        (dict(I=0), "I: .* from 1 on, found 0"),
+        (dict(B=0), "B: .* from 1 on, found 0"),
+        (dict(expand=0), "expand: .* from 1 on, found 0"),
     ],
 )
 def test_a_bad_size_is_refused_by_name(size, message):

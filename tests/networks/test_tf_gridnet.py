@@ -61,7 +61,7 @@ def test_estimates_scale_with_the_mixture():
     "sizes, message",
     [
         (dict(D=10), "D: expected a multiple of 4 .*found 10"),
-        (dict(I=2, J=3), "I, J: expected 1 <= J <= I <= 17 .*I 2, J 3"),
+        (dict(I=2, J=3), "I, J: expected J <= I <= 17 .*I 2, J 3"),
         (dict(I=18), "I, J: .* found I 18, J 1"),
         (dict(n_fft=48), "n_fft: expected a multiple of 32 .*found 48"),
     ],

@@ -65,6 +65,14 @@ def test_from_training_to_export(server, tmp_path, name):
     ended = server.call(tmp_path, "report.py", "page", run)
     assert ended.code == 0 and (run / "report.html").is_file(), ended.output
 
+    other = BY_NAME["DPRNN" if name != "DPRNN" else "SkiM"]
+    asked |= {"name": other.hparams, "sizes": TINY[other.name].split()}
+    for option in ("--test_only", "--resume_changed=True"):
+        ended = server.run(run, option, code=1, **asked)
+        last = ended.output.strip().splitlines()[-1]
+        assert "another network" in last or "another one" in last, last
+        assert len(last) < 400
+
     put(noise(100_000), str(tmp_path / "long.wav"))
     words = [run, tmp_path / "long.wav", f"--output_folder={tmp_path / 'out'}"]
     ended = server.call(tmp_path, "separate_file.py", *words)
@@ -80,6 +88,7 @@ def test_from_training_to_export(server, tmp_path, name):
     assert bool(code) == (not network.stock)
     card = (tmp_path / "model/README.md").read_text(encoding="utf-8")
     assert f"# {name} on PolSESS, ES" in card and network.bibtex in card
+    assert "| Variants | SER, SR, ER, R, SE, S, E |" in card
     # SpeechBrain's RE-SepFormer is right for one mixture at a time.
     mixture = speech_like(1 if network.stock_mixes_batch else 2, 4001)
     assert ("one at a time" in card) == network.stock_mixes_batch

@@ -15,6 +15,7 @@ from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
+PARTS = ("encoder", "masknet", "decoder", "network")
 FILES = ("encoder.ckpt", "network.ckpt")  # one of them is in a checkpoint
 
 
@@ -32,8 +33,7 @@ def parts_of(separator):
         encoder, masknet, decoder -> module; or network -> the separator.
     """
     if hasattr(separator, "masknet"):
-        names = ("encoder", "masknet", "decoder")
-        return {name: getattr(separator, name) for name in names}
+        return {name: getattr(separator, name) for name in PARTS[:3]}
     return {"network": separator}
 
 
@@ -143,22 +143,66 @@ def load_weights(separator, path):
     problem = (folder / CHECKSUMS).exists() and find_problem(folder)
     if problem:
         raise ValueError(f"{folder}: {problem}; name another checkpoint")
-    for name, part in parts_of(separator).items():
+    parts = parts_of(separator)
+    check_network(parts, folder)
+    for name, part in parts.items():
+        part.load_state_dict(_read(folder / f"{name}.ckpt"))
+
+
+def check_network(parts, folder):
+    """Refuses the checkpoint of another network.
+
+    Raises ValueError that names file and parameter.
+
+    Arguments
+    ---------
+    parts : dict
+        See ``parts_of``.
+    folder : Path
+        A checkpoint.
+    """
+    for name, part in parts.items():
         file = folder / f"{name}.ckpt"
         if not file.is_file():
             raise ValueError(
                 f"{folder}: expected {file.name} for this network, found the "
                 "checkpoint of another one"
             )
-        try:
-            weights = torch.load(file, map_location="cpu", weights_only=True)
-        except (UnpicklingError, RuntimeError, EOFError) as error:
-            raise ValueError(
-                f"{file} is damaged, or holds more than weights, "
-                "which might run code: it is not loaded"
-            ) from error
-        _check_shapes(file, _shapes(weights), _shapes(part.state_dict()))
-        part.load_state_dict(weights)
+        _check_shapes(file, _shapes(_read(file)), _shapes(part.state_dict()))
+
+
+def check_saved_network(checkpointer):
+    """Refuses to go on with the checkpoints of another network.
+
+    Raises ValueError as ``check_network`` does. A damaged checkpoint is left to
+    the checkpointer.
+
+    Arguments
+    ---------
+    checkpointer : speechbrain.utils.checkpoints.Checkpointer
+        Checkpointer of the run.
+    """
+    newest = checkpointer.find_checkpoint()
+    if newest is None:
+        return
+    recoverables = checkpointer.recoverables
+    parts = {name: recoverables[name] for name in PARTS if name in recoverables}
+    try:
+        check_network(parts, newest.path)
+    except ValueError:
+        if not find_problem(newest.path):
+            raise
+
+
+def _read(file):
+    """Reads weights, or raises ValueError; nothing of the file is executed."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{file} is damaged, or holds more than weights, "
+            "which might run code: it is not loaded"
+        ) from error
 
 
 def _shapes(weights):

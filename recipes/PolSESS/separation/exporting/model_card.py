@@ -119,7 +119,7 @@ def training_facts(model):
     """
     starts = recorded_starts(model.run)
     start = starts[0] if starts else {}
-    settings = {**model.settings, **_recorded_settings(model), **start}
+    settings = {**_recorded_settings(model), **model.settings, **start}
 
     def text(key):
         """A setting in words."""

@@ -139,7 +139,10 @@ def load_trained(path):
         settings = _plain_values(nodes)
         network, separator, sizes = _build(nodes, settings)
         _check_settings(settings)
-    except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+    except (
+        *(ValueError, TypeError, KeyError, RuntimeError),
+        yaml.YAMLError,
+    ) as error:
         reason = f"{error}"
         if isinstance(error, KeyError):
             reason = f"the key {error} is missing"

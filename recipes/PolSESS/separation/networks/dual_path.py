@@ -15,10 +15,13 @@ Authors
 import torch
 import torch.nn.functional as F
 
-from networks.mapping import check_multiple
+from networks.mapping import check_multiple, check_sizes
 from speechbrain.lobes.models import dual_path
 from speechbrain.lobes.models.transformer.Transformer import PositionalEncoding
 
+SIZES = (
+    "num_layers d_model nhead d_ffn input_size hidden_size hidden_channels"
+).split()
 # They lack batch_first, and attend over the items of a batch.
 NOT_OFFERED = (dual_path.DPTNetBlock, dual_path.PytorchTransformerBlock)
 
@@ -26,7 +29,8 @@ NOT_OFFERED = (dual_path.DPTNetBlock, dual_path.PytorchTransformerBlock)
 def check_factory(key, factory):
     """Raises ValueError unless a block comes as a factory of a usable class.
 
-    It also does when the heads do not divide the channels.
+    It also does when its sizes are not whole numbers from 1 on, when the heads
+    do not divide the channels, and for norms other than ln, gln and cln.
 
     Arguments
     ---------
@@ -46,11 +50,28 @@ def check_factory(key, factory):
             f"{key}: {kind.__name__} attends over the items of a batch; use "
             "SBTransformerBlock"
         )
-    sizes = getattr(factory, "keywords", {})
+    given = getattr(factory, "keywords", {})
+    sizes = {k: v for k, v in given.items() if k in SIZES}
+    check_sizes(**{f"{key}: {name}": size for name, size in sizes.items()})
     if "nhead" in sizes and "d_model" in sizes:
         check_multiple(
-            f"{key}: d_model", sizes["d_model"], sizes["nhead"], "heads"
+            f"{key}: d_model", sizes["d_model"], sizes["nhead"], "nhead"
         )
+    check_norm(f"{key}: norm_type", given.get("norm_type", "ln"))
+
+
+def check_norm(key, norm):
+    """Raises ValueError for a norm that SpeechBrain takes for a batch norm.
+
+    Arguments
+    ---------
+    key : str
+        Key of the YAML.
+    norm : str
+        Name of the norm.
+    """
+    if norm not in ("ln", "gln", "cln"):
+        raise ValueError(f"{key}: expected ln, gln or cln, found {norm!r}")
 
 
 class DualPath(dual_path.Dual_Path_Model):
@@ -103,8 +124,8 @@ class DualPath(dual_path.Dual_Path_Model):
         linear_layer_after_inter_intra=True,
     ):
         check_multiple("K", K, 2, "chunks share halves")
-        if norm not in ("ln", "gln", "cln"):
-            raise ValueError(f"norm: expected ln, gln or cln, found {norm!r}")
+        check_sizes(num_layers=num_layers, num_spks=num_spks)
+        check_norm("norm", norm)
         check_factory("intra_model", intra_model)
         check_factory("inter_model", inter_model)
         super().__init__(

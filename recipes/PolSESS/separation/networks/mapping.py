@@ -1,4 +1,4 @@
-"""What networks that map a mixture to its sources, without a mask, share.
+"""Checks of sizes and lengths.
 
 Authors
  * The PolSESS recipe team 2026
@@ -22,6 +22,28 @@ def check_length(mixture, min_samples):
         )
 
 
+def check_sizes(**sizes):
+    """Raises ValueError for a size that is not a whole number from 1 on.
+
+    Arguments
+    ---------
+    **sizes : int
+        Sizes by the keys of the YAML.
+
+    Example
+    -------
+    >>> check_sizes(B=4, H=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: H: expected a whole number from 1 on, found 0
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(
+                f"{name}: expected a whole number from 1 on, found {size!r}"
+            )
+
+
 def check_multiple(name, value, of, reason):
     """Raises ValueError when a size does not divide.
 
@@ -41,7 +63,8 @@ def check_multiple(name, value, of, reason):
     ...
     ValueError: D: expected a multiple of 4 (groups of the norm), found 90
     """
-    if value < 1 or value % of:
+    check_sizes(**{name: value, reason: of})
+    if value % of:
         raise ValueError(
             f"{name}: expected a multiple of {of} ({reason}), found {value}"
         )

@@ -12,7 +12,7 @@ Authors
 import torch
 import torch.nn.functional as F
 
-from networks.mapping import check_multiple
+from networks.mapping import check_multiple, check_sizes
 
 CONV_KERNEL, MEMORY_KERNEL = 17, 39  # frames
 ROTARY_DIM = 32  # channels of queries and keys that positions turn
@@ -55,7 +55,8 @@ class MossFormer2(torch.nn.Module):
         super().__init__()
         check_multiple("N", N, 2, "a half is delayed")
         check_multiple("query_key_dim", query_key_dim, 2, "pairs are rotated")
-        check_multiple("group_size", group_size, 1, "frames")
+        check_sizes(C=C, num_blocks=num_blocks, group_size=group_size)
+        check_sizes(memory_dim=memory_dim)
         self.num_spks = C
         self.norm = torch.nn.GroupNorm(1, N, eps=1e-8)
         self.bottleneck = torch.nn.Conv1d(N, N, 1, bias=False)

@@ -15,8 +15,9 @@ from networks.registry import find_network
 class NetworkOptions:
     """A mixin for sb.Brain; it needs ``modules["separator"]``.
 
-    It refuses a precision in which the network overflows, and applies the key
-    gradient_checkpointing of the YAML.
+    It applies the key gradient_checkpointing of the YAML. It raises ValueError
+    for a precision in which the network overflows, and for options that do not
+    fit it.
 
     Arguments
     ---------
@@ -34,9 +35,20 @@ class NetworkOptions:
     ):
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
         separator = modules["separator"]
+        if self.find_unused_parameters and hasattr(separator, "auxiliary"):
+            raise ValueError(
+                "find_unused_parameters: expected False for a network with "
+                "auxiliary estimates, whose parameters are all used, found True"
+            )
         for name in ("precision", "eval_precision"):
             check_precision(separator, getattr(self, name), name)
-        if (hparams or {}).get("gradient_checkpointing", False):
+        is_frugal = (hparams or {}).get("gradient_checkpointing", False)
+        if not isinstance(is_frugal, bool):
+            raise ValueError(
+                "gradient_checkpointing: expected True or False, found "
+                f"{is_frugal!r}"
+            )
+        if is_frugal:
             checkpoint_blocks(separator)
 
 

@@ -36,7 +36,7 @@ class Network:
         Licence of its public reference code.
     sizes : dict
         Published size -> overrides of the YAML, and parameters with one and with
-        two outputs.
+        two outputs, with those of auxiliary estimates.
     blocks : str
         The list of modules that gradient checkpointing wraps, as an attribute
         of the separator; or a method that computes one block.

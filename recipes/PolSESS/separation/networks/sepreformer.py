@@ -16,7 +16,7 @@ Authors
 import torch
 from torch.nn.functional import gelu, glu, pad, relu
 
-from networks.mapping import check_length, check_multiple
+from networks.mapping import check_length, check_multiple, check_sizes
 
 LAYER_SCALE = 1e-5  # gain of a residual branch at the start
 EPS = 1e-8  # of the norms around the network
@@ -79,9 +79,11 @@ class SepReformer(torch.nn.Module):
         dropout=0.0,
     ):
         super().__init__()
+        check_sizes(num_spks=num_spks, N=N, R=R, B_E=B_E, B_D=B_D, K=K)
+        check_sizes(max_distance=max_distance)
         check_multiple("F", F, heads, "heads")
         check_multiple("kernel_size", kernel_size, stride, "stride")
-        if K < 1 or K % 2 == 0:
+        if K % 2 == 0:
             raise ValueError(f"K: expected an odd number of frames, found {K}")
         self.num_spks, self.min_samples = num_spks, kernel_size
         self.R, self.B_E, self.B_D = R, B_E, B_D

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from networks.dual_path import check_factory
-from networks.mapping import check_multiple
+from networks.mapping import check_sizes
 from speechbrain.lobes.models import resepformer
 from speechbrain.lobes.models.dual_path import GlobalLayerNorm
 
@@ -85,8 +85,7 @@ class Pipeline(resepformer.ResourceEfficientSeparationPipeline):
 class ResourceEfficient(resepformer.ResourceEfficientSeparator):
     """Mask network of blocks within chunks and a memory across them.
 
-    Raises ValueError for blocks that are no factories, and for a segment_size
-    below 1.
+    Raises ValueError for blocks that are no factories, and for sizes below 1.
 
     Arguments
     ---------
@@ -126,7 +125,7 @@ class ResourceEfficient(resepformer.ResourceEfficientSeparator):
         seg_model=None,
         mem_model=None,
     ):
-        check_multiple("segment_size", segment_size, 1, "frame")
+        check_sizes(segment_size=segment_size, layer=layer, num_spk=num_spk)
         check_factory("seg_model", seg_model)
         check_factory("mem_model", mem_model)
         super().__init__(

@@ -7,7 +7,7 @@ Authors
 import torch
 import torch.nn.functional as F
 
-from networks.mapping import check_length
+from networks.mapping import check_length, check_sizes
 from networks.stft import ConvSTFT
 
 EPS = 1e-5  # of the norms
@@ -35,6 +35,7 @@ class SpectralMapping(torch.nn.Module):
 
     def __init__(self, num_spks, D, n_fft, hop, min_frames=1):
         super().__init__()
+        check_sizes(num_spks=num_spks, D=D, hop=hop)
         self.num_spks = num_spks
         # Reflection takes a sample more than it adds.
         self.min_samples = max(n_fft // 2 + 1, (min_frames - 1) * hop)

@@ -12,7 +12,7 @@ import math
 
 import torch
 
-from networks.mapping import check_multiple
+from networks.mapping import check_multiple, check_sizes
 from networks.scan import Mamba
 from networks.spectral import EPS, FullBandAttention, SpectralMapping
 
@@ -62,11 +62,8 @@ class SPMamba(SpectralMapping):
         expand=4,
     ):
         bins = n_fft // 2 + 1
-        sizes = dict(num_spks=num_spks, hop=hop, B=B, I=I, heads=heads, qk=qk)
         mamba = dict(d_state=d_state, expand=expand)
-        for name, size in {**sizes, **mamba}.items():
-            if size < 1:
-                raise ValueError(f"{name}: expected at least 1, found {size}")
+        check_sizes(B=B, I=I, qk=qk, **mamba)
         check_multiple("D", D, heads, "heads")
         if I > bins:
             raise ValueError(f"I: expected at most {bins} bins, found {I}")

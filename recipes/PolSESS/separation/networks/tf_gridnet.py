@@ -12,7 +12,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from networks.mapping import check_multiple
+from networks.mapping import check_multiple, check_sizes
 from networks.spectral import EPS, FullBandAttention, SpectralMapping
 
 
@@ -63,10 +63,11 @@ class TFGridNet(SpectralMapping):
     ):
         super().__init__(num_spks, D, n_fft, hop, min_frames=I)
         bins = n_fft // 2 + 1
+        check_sizes(B=B, H=H, I=I, J=J, qk_dim=qk_dim)
         check_multiple("D", D, heads, "heads")
-        if not 1 <= J <= I <= bins:
+        if not J <= I <= bins:
             raise ValueError(
-                f"I, J: expected 1 <= J <= I <= {bins} bins, found I {I}, J {J}"
+                f"I, J: expected J <= I <= {bins} bins, found I {I}, J {J}"
             )
         self.blocks = torch.nn.ModuleList(
             Block(bins, D, I, J, H, heads, qk_dim) for _ in range(B)

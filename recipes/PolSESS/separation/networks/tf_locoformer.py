@@ -11,7 +11,7 @@ Authors
 import torch
 import torch.nn.functional as F
 
-from networks.mapping import check_multiple
+from networks.mapping import check_multiple, check_sizes
 from networks.spectral import EPS, SpectralMapping
 
 GATE_KERNEL, GATE_EDGES = 4, (1, 2)  # positions; zeros before and after
@@ -69,6 +69,7 @@ class TFLocoformer(SpectralMapping):
         local_windows=None,
     ):
         super().__init__(num_spks, D, n_fft, hop)
+        check_sizes(B=B, H=H, K=K, heads=heads)
         check_multiple("D", D, groups, "groups")
         check_multiple("attention_dim", attention_dim, 2 * heads, "twice heads")
         windows = _checked_windows(local_windows)
@@ -236,9 +237,8 @@ def _checked_windows(local_windows):
     """Returns the windows of both axes, 0 for none, or raises ValueError."""
     if local_windows is None:
         return 0, 0
-    if len(local_windows) != 2 or any(
-        size < 1 or size % 2 == 0 for size in local_windows
-    ):
+    sizes = local_windows if isinstance(local_windows, list) else []
+    if len(sizes) != 2 or any(size < 1 or size % 2 == 0 for size in sizes):
         raise ValueError(
             "local_windows: expected two odd numbers, of bins and of frames, "
             f"or null, found {local_windows}"

@@ -8,7 +8,11 @@ import math
 
 import torch
 from checkpoints.random_state import RandomState
-from checkpoints.weights import check_checkpoint, start_from
+from checkpoints.weights import (
+    check_checkpoint,
+    check_saved_network,
+    start_from,
+)
 from mixtures import all_gather_rows
 from runs.ranks import all_reduce, end_with_torchrun, run_on_main_or_end
 from runs.record import record_start
@@ -222,6 +226,8 @@ class Reliable(Interruptible):
     def _start(self):
         """Loads the weights of init_from, and records the start of a run."""
         init_from = getattr(self.hparams, "init_from", None)
+        if self.checkpointer is not None:
+            check_saved_network(self.checkpointer)
         if init_from and self.checkpointer is not None:
             start_from(self.hparams.separator, init_from, self.checkpointer)
         run_on_main_or_end(record_start, self)
