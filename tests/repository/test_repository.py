@@ -29,7 +29,7 @@ ROOMS = {
     "reporting": {"inference", "runs", "checkpoints"} | TIER_1_NAMES,
     "exporting": {"reporting", "inference", "runs", "checkpoints"}
     | TIER_1_NAMES,
-    "fast": set(),
+    "fast": {"networks"},  # checks of sizes
     # Its registry names classes, fast ones too, and imports what a run needs.
     "networks": set(),
     "audit": {"prepare_polsess"},

@@ -22,6 +22,7 @@ Authors
 
 import torch
 import torch.nn.functional as F
+from networks.mapping import check_sizes
 
 from fast.block_functions import normalise, release_buffers
 from fast.products import product
@@ -73,7 +74,7 @@ class MaskNet(conv_tasnet.MaskNet):
         causal=False,
         mask_nonlinear="relu",
     ):
-        _check_sizes(N=N, B=B, H=H, P=P, X=X, R=R, C=C)
+        check_sizes(N=N, B=B, H=H, P=P, X=X, R=R, C=C)
         _check_options(P, norm_type, causal, mask_nonlinear)
         super().__init__(N, B, H, P, X, R, C, norm_type, causal, mask_nonlinear)
         self.causal = causal
@@ -186,15 +187,6 @@ def _block_parameters(layers):
         *_affine(norm),
         last.conv.weight.squeeze(-1),
     )
-
-
-def _check_sizes(**sizes):
-    """Raises ValueError for a size that is not a whole number from 1 on."""
-    for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(
-                f"{name}: expected a whole number from 1 on, found {size!r}"
-            )
 
 
 def _check_options(P, norm_type, causal, mask_nonlinear):
