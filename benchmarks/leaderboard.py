@@ -35,8 +35,9 @@ from common import (
     write_results,
 )
 from networks.registry import NETWORKS
+from reporting.compare import compare
 from sizes import count_macs
-from summary import groups_of, mean_interval, read_scores
+from summary import read_scores, summarise
 from variants import VARIANTS
 
 DEMO_SIZES = Path(__file__).with_name("demo_sizes.yaml")
@@ -96,7 +97,7 @@ def train(name, task, seed, corpus, folder, seconds, cores):
     """
     if (folder / "test_scores.csv").is_file():
         return True
-    # The time of an interrupted training is not known: it begins anew.
+    # An interrupted training starts over: its elapsed time is unknown.
     shutil.rmtree(folder, ignore_errors=True)
     core = cores.get()
     words = [f"--data_folder={corpus}", f"--output_folder={folder}"]
@@ -125,17 +126,16 @@ def mean_of_seeds(folders):
     keys = ["ID", "variant", "setting", "source"]
     return (
         pd.concat(tables)
-        .groupby(keys, sort=False)[["si_sdr_mix", "si_sdri"]]
+        .groupby(keys, sort=False)[["si_sdr", "si_sdr_mix", "si_sdri"]]
         .mean()
         .reset_index()
     )
 
 
 def macro_mean(scores, task):
-    """Mean over variants of a column ``value``, with its 95 % interval."""
-    for name, _, rows, strata in groups_of(scores, VARIANTS, task):
-        if name == "macro mean":
-            return mean_interval(rows, "value", strata)
+    """The line of a summary for the mean over variants."""
+    table = summarise(scores, VARIANTS, task)
+    return table[table["variant"] == "macro mean"].iloc[0]
 
 
 def epochs_of(folder):
@@ -166,27 +166,27 @@ def rows_of(task, folders):
         hparams = next(n.hparams for n in NETWORKS if n.name == name)
         separator = load_hparams(hparams, flags, task=task)["separator"]
         scores = mean_of_seeds(runs)
-        mean, low, high = macro_mean(
-            scores.assign(value=scores["si_sdri"]), task
-        )
+        summary = macro_mean(scores, task)
         seeds = [
-            macro_mean(each.assign(value=each["si_sdri"]), task)[0]
-            for each in (mean_of_seeds([run]) for run in runs)
+            macro_mean(mean_of_seeds([run]), task)["si_sdri_mean"]
+            for run in runs
         ]
         row = {"task": task, "network": name}
         row["parameters"] = sum(p.numel() for p in separator.parameters())
         row["gmac_per_second"] = count_macs(separator.eval(), 32000) / 4e9
         row["epochs"] = min(map(epochs_of, runs))
-        row |= {"si_sdri": mean, "ci_low": low, "ci_high": high}
+        row["si_sdri"] = summary["si_sdri_mean"]
+        row["ci_low"] = summary["si_sdri_ci_low"]
+        row["ci_high"] = summary["si_sdri_ci_high"]
         row["seeds"] = len(runs)
         row |= {"lowest_seed": min(seeds), "highest_seed": max(seeds)}
         if base is not None:
-            keys = ["ID", "variant", "setting", "source"]
-            pairs = scores.merge(base, on=keys, suffixes=("", "_base"))
-            value = pairs["si_sdri"] - pairs["si_sdri_base"]
-            found = macro_mean(pairs.assign(value=value), task)
-            names = ("difference", "difference_low", "difference_high")
-            row |= dict(zip(names, found))
+            table = compare({BASE: base, f"{name}, seeds averaged": scores})
+            of_mean = table["variant"].eq("macro mean")
+            line = table[of_mean & table["score"].eq("si_sdri")].iloc[0]
+            row["difference"] = line["difference"]
+            row["difference_low"] = line["ci_low"]
+            row["difference_high"] = line["ci_high"]
         rows.append(row)
     return sorted(rows, key=lambda row: -row["si_sdri"])
 

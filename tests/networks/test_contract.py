@@ -1,4 +1,4 @@
-"""What every network of the registry promises."""
+"""The contract of the networks in the registry."""
 
 import copy
 import re

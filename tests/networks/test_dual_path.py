@@ -6,8 +6,13 @@ import pytest
 import torch
 from networks.dual_path import DPRNN, SepFormer
 from recipe import hparams_of
-from stock_networks import largest_difference, ours_and_stock
-from tiny_networks import BY_NAME, speech_like, tiny
+from tiny_networks import (
+    BY_NAME,
+    largest_difference,
+    ours_and_stock,
+    speech_like,
+    tiny,
+)
 
 from speechbrain.lobes.models import dual_path
 

@@ -6,8 +6,14 @@ import pytest
 import torch
 from networks.skim import RESepFormer, SkiM
 from recipe import hparams_of
-from stock_networks import largest_difference, ours_and_stock
-from tiny_networks import BY_NAME, overrides_of, speech_like, tiny
+from tiny_networks import (
+    BY_NAME,
+    largest_difference,
+    ours_and_stock,
+    overrides_of,
+    speech_like,
+    tiny,
+)
 
 from speechbrain.lobes.models import resepformer
 

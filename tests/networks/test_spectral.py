@@ -1,8 +1,10 @@
 """Parts that networks of spectrograms share."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from networks.spectral import EPS, FullBandAttention, Projection
+from tiny_networks import tiny
 
 
 def test_each_head_has_its_own_norm():
@@ -32,3 +34,14 @@ def test_attention_is_that_of_its_formula():
     joined = torch.cat(heads.unbind(1), -1)
     expected = attention.out(joined)[:, 0]
     assert torch.allclose(attention(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["TF-Locoformer", "TF-GridNet", "SPMamba"])
+def test_estimates_scale_with_the_mixture(name):
+    network = tiny(name).eval()
+    mixture = torch.randn(1, 640)
+    with torch.no_grad():
+        expected = network(mixture)
+        found = network(1024 * mixture) / 1024
+        assert torch.allclose(found, expected, atol=1e-6)
+        assert not network(0 * mixture).any()

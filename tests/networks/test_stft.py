@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks.stft import ConvSTFT
+from networks.spectral import ConvSTFT
 
 SIZES = [(128, 64), (256, 64), (16, 4)]
 

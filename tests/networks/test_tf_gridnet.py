@@ -48,15 +48,6 @@ def test_strides_keep_the_shape(J):
         assert network(torch.randn(1, samples)).shape == (1, samples, 2)
 
 
-def test_estimates_scale_with_the_mixture():
-    network = TFGridNet(2, **TINY)
-    mixture = torch.randn(1, 640)
-    with torch.no_grad():
-        expected = network(mixture)
-        assert torch.allclose(network(1024 * mixture) / 1024, expected)
-        assert not network(0 * mixture).any()
-
-
 @pytest.mark.parametrize(
     "sizes, message",
     [

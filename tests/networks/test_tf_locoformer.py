@@ -83,15 +83,6 @@ def test_the_last_samples_are_not_amplified():
     assert estimate[-8:].abs().max() < 3 * estimate[:-8].abs().max()
 
 
-def test_estimates_scale_with_the_mixture():
-    network = TFLocoformer(2, **TINY)
-    mixture = torch.randn(1, 640)
-    with torch.no_grad():
-        expected = network(mixture)
-        assert torch.allclose(network(1024 * mixture) / 1024, expected)
-        assert not network(0 * mixture).any()
-
-
 @pytest.mark.parametrize(
     "sizes, message",
     [
