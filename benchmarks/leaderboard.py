@@ -13,32 +13,27 @@ Authors
 
 import itertools
 import os
-import queue
 import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import matplotlib
-import pandas as pd
 import yaml
-from common import (
-    SEPARATION,
-    load_hparams,
-    markdown_table,
-    parse,
-    write_results,
-)
+from common import load_hparams, markdown_table, parse, write_results
 from networks.registry import NETWORKS
-from reporting.compare import compare
+from paired import (
+    difference,
+    interval,
+    macro_mean,
+    mean_of_seeds,
+    on_cores,
+    start,
+)
 from sizes import count_macs
-from summary import read_scores, summarise
-from variants import VARIANTS
 
 DEMO_SIZES = Path(__file__).with_name("demo_sizes.yaml")
 BASE = "Conv-TasNet"
@@ -56,86 +51,57 @@ def demo_sizes():
     return yaml.safe_load(DEMO_SIZES.read_text(encoding="utf-8"))
 
 
+def hparams_of(name):
+    """File name of the YAML of a network."""
+    return next(n.hparams for n in NETWORKS if n.name == name)
+
+
 def core_seconds(pid):
     """Seconds of CPU time that a process has used; it has no children."""
     text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     return sum(map(int, text.rpartition(")")[2].split()[11:13])) / TICKS
 
 
-def train_py(name, words, core, output):
-    """Starts train.py on one core; its output goes to a file."""
-    hparams = next(n.hparams for n in NETWORKS if n.name == name)
-    command = [sys.executable, "train.py", f"hparams/{hparams}", *words]
-    with open(output, "a", encoding="utf-8") as file:
-        return subprocess.Popen(
-            ["taskset", "-c", str(core), *command],
-            cwd=SEPARATION,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-
-
-def train(name, task, seed, corpus, folder, seconds, cores):
+def train(corpus, work_folder, seconds, case, core):
     """Trains one network for some seconds of a core's time, and tests it.
 
     Arguments
     ---------
-    name, task, seed : str, str, int
-        Network of the registry, task, seed.
-    corpus, folder : Path
-        Root of the corpus, output folder of the run.
+    corpus, work_folder : Path
+        Root of the corpus, folder of all runs.
     seconds : float
         CPU time of the training, its start and validations included.
-    cores : queue.Queue
-        Numbers of idle cores.
+    case : tuple
+        Seed, task and name of the network.
+    core : int
+        Number of an idle core.
 
     Returns
     -------
-    bool
-        Whether there are test scores; without a validated epoch there are none.
+    Path
+        Folder of the tested run; None without a validated epoch.
     """
+    seed, task, name = case
+    folder = work_folder / f"{name.replace(' ', '_')}_{task}" / str(seed)
     if (folder / "test_scores.csv").is_file():
-        return True
+        return folder
     # An interrupted training starts over: its elapsed time is unknown.
     shutil.rmtree(folder, ignore_errors=True)
-    core = cores.get()
-    words = [f"--data_folder={corpus}", f"--output_folder={folder}"]
-    words += [f"--task={task}", f"--seed={seed}", *FLAGS.split()]
-    words += shlex.split(demo_sizes()[name])
+    words = [f"hparams/{hparams_of(name)}", f"--data_folder={corpus}"]
+    words += [f"--output_folder={folder}", f"--task={task}", f"--seed={seed}"]
+    words += [*FLAGS.split(), *shlex.split(demo_sizes()[name])]
     output = folder.with_suffix(".log")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        process = train_py(name, words, core, output)
-        while process.poll() is None and core_seconds(process.pid) < seconds:
-            time.sleep(1)
-        process.send_signal(signal.SIGTERM)  # finishes its step and saves
-        process.wait()
-        log = folder / "train_log.txt"
-        if process.returncode != 128 + signal.SIGTERM or not log.is_file():
-            print(f"{output}: exit code {process.returncode}", flush=True)
-            return False
-        return train_py(name, [*words, "--test_only"], core, output).wait() == 0
-    finally:
-        cores.put(core)
-
-
-def mean_of_seeds(folders):
-    """Scores of several seeds, averaged row by row."""
-    tables = [read_scores(folder / "test_scores.csv") for folder in folders]
-    keys = ["ID", "variant", "setting", "source"]
-    return (
-        pd.concat(tables)
-        .groupby(keys, sort=False)[["si_sdr", "si_sdr_mix", "si_sdri"]]
-        .mean()
-        .reset_index()
-    )
-
-
-def macro_mean(scores, task):
-    """The line of a summary for the mean over variants."""
-    table = summarise(scores, VARIANTS, task)
-    return table[table["variant"] == "macro mean"].iloc[0]
+    process = start("train.py", words, core, output)
+    while process.poll() is None and core_seconds(process.pid) < seconds:
+        time.sleep(1)
+    process.send_signal(signal.SIGTERM)  # finishes its step and saves
+    process.wait()
+    log = folder / "train_log.txt"
+    if process.returncode != 128 + signal.SIGTERM or not log.is_file():
+        print(f"{output}: exit code {process.returncode}", flush=True)
+        return None
+    test = start("train.py", [*words, "--test_only"], core, output)
+    return None if test.wait() else folder
 
 
 def epochs_of(folder):
@@ -163,8 +129,8 @@ def rows_of(task, folders):
     base = mean_of_seeds(folders[BASE]) if BASE in folders else None
     for name, runs in folders.items():
         flags = demo_sizes()[name]
-        hparams = next(n.hparams for n in NETWORKS if n.name == name)
-        separator = load_hparams(hparams, flags, task=task)["separator"]
+        hparams = load_hparams(hparams_of(name), flags, task=task)
+        separator = hparams["separator"]
         scores = mean_of_seeds(runs)
         summary = macro_mean(scores, task)
         seeds = [
@@ -181,12 +147,8 @@ def rows_of(task, folders):
         row["seeds"] = len(runs)
         row |= {"lowest_seed": min(seeds), "highest_seed": max(seeds)}
         if base is not None:
-            table = compare({BASE: base, f"{name}, seeds averaged": scores})
-            of_mean = table["variant"].eq("macro mean")
-            line = table[of_mean & table["score"].eq("si_sdri")].iloc[0]
-            row["difference"] = line["difference"]
-            row["difference_low"] = line["ci_low"]
-            row["difference_high"] = line["ci_high"]
+            names = ("difference", "difference_low", "difference_high")
+            row |= zip(names, difference(base, scores))
         rows.append(row)
     return sorted(rows, key=lambda row: -row["si_sdri"])
 
@@ -232,16 +194,15 @@ def shown(row):
         "parameters": f"{row['parameters']:,}",
         "GMAC/s": f"{row['gmac_per_second']:.3f}",
         "epochs": row["epochs"],
-        "SI-SDRi [95 %]": f"{row['si_sdri']:.2f} "
-        f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]",
+        "SI-SDRi [95 %]": interval(
+            row["si_sdri"], row["ci_low"], row["ci_high"]
+        ),
         "seeds": f"{row['lowest_seed']:.2f} to {row['highest_seed']:.2f} "
         f"({row['seeds']})",
     }
     if "difference" in row:
-        cells[f"less {BASE}"] = (
-            f"{row['difference']:+.2f} "
-            f"[{row['difference_low']:+.2f}, {row['difference_high']:+.2f}]"
-        )
+        names = ("difference", "difference_low", "difference_high")
+        cells[f"less {BASE}"] = interval(*(row[n] for n in names), sign="+")
     return cells
 
 
@@ -256,36 +217,16 @@ def main():
         minutes=20.0,
         jobs=2,
     )
-    cores = queue.Queue()
-    for core in sorted(os.sched_getaffinity(0))[: options.jobs]:
-        cores.put(core)
     cases = list(itertools.product(options.seeds, options.tasks, options.names))
-    folders = {
-        (task, name, seed): options.work_folder
-        / f"{name.replace(' ', '_')}_{task}"
-        / str(seed)
-        for seed, task, name in cases
-    }
-    with ThreadPoolExecutor(options.jobs) as pool:
-        jobs = {
-            case: pool.submit(
-                train,
-                case[1],
-                case[0],
-                case[2],
-                options.corpus,
-                folder,
-                60 * options.minutes,
-                cores,
-            )
-            for case, folder in folders.items()
-        }
+    seconds = 60 * options.minutes
+    one = partial(train, options.corpus, options.work_folder, seconds)
+    folders = on_cores(one, cases, options.jobs)
     rows, without = [], []
     for task in options.tasks:
         tested = {}
-        for (of_task, name, seed), job in jobs.items():
-            if of_task == task and job.result():
-                tested.setdefault(name, []).append(folders[task, name, seed])
+        for (seed, of_task, name), folder in folders.items():
+            if of_task == task and folder:
+                tested.setdefault(name, []).append(folder)
             elif of_task == task:
                 without.append(f"{name} ({task}, seed {seed})")
         rows += rows_of(task, tested)

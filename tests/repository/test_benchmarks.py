@@ -210,25 +210,28 @@ def test_networks_of_the_leaderboard_have_the_demo_s_compute():
     assert flags[leaderboard.BASE] in " ".join(demo.split())
 
 
+def scores_of(folder, *gains):
+    """A run's folder with a test of some mixtures, each with a gain in dB."""
+    folder.mkdir(parents=True)
+    rows = [
+        f"{ID},SE,outdoor,s1,{1 + gain},1.0,{gain}"
+        for ID, gain in zip("abc", gains)
+    ]
+    head = "ID,variant,setting,source,si_sdr,si_sdr_mix,si_sdri"
+    (folder / "test_scores.csv").write_text("\n".join([head, *rows]))
+    return folder
+
+
 def test_the_leaderboard_pairs_rows_and_averages_seeds(tmp_path):
     leaderboard = load("leaderboard")
-
-    def run(name, seed, *gains):
-        folder = tmp_path / name / str(seed)
-        folder.mkdir(parents=True)
-        rows = [
-            f"{ID},SE,outdoor,s1,{1 + gain},1.0,{gain}"
-            for ID, gain in zip("abc", gains)
-        ]
-        head = "ID,variant,setting,source,si_sdr,si_sdr_mix,si_sdri"
-        (folder / "test_scores.csv").write_text("\n".join([head, *rows]))
+    seeds = [(1, 2, 3), (3, 4, 5), (5, 6, 7)]
+    first, second, third = (
+        scores_of(tmp_path / str(seed), *gains)
+        for seed, gains in enumerate(seeds)
+    )
+    for folder in (first, second, third):
         (folder / "train_log.txt").write_text("epoch: 1, x\nepoch: 2, x\n")
-        return folder
-
-    folders = {
-        "Conv-TasNet": [run("a", 1, 1, 2, 3), run("a", 2, 3, 4, 5)],
-        "DPRNN": [run("b", 1, 5, 6, 7)],
-    }
+    folders = {"Conv-TasNet": [first, second], "DPRNN": [third]}
     first, second = leaderboard.rows_of("ES", folders)
     assert (first["network"], second["network"]) == ("DPRNN", "Conv-TasNet")
     assert second["si_sdri"] == pytest.approx(3)
@@ -237,6 +240,29 @@ def test_the_leaderboard_pairs_rows_and_averages_seeds(tmp_path):
     for key in ("difference", "difference_low", "difference_high"):
         assert first[key] == pytest.approx(3) and second[key] == 0
     assert first["ci_low"] < 6 < first["ci_high"] and first["epochs"] == 2
+
+
+def test_arms_are_compared_seed_by_seed(tmp_path):
+    training = load("training")
+    assert doctest.testmod(training) == (0, 1)
+    with pytest.raises(ValueError, match="whole epochs of 250 steps, found 9"):
+        training.epochs_for(9, 1000)
+    runs = {
+        name: {
+            seed: scores_of(tmp_path / name / str(seed), *gains)
+            for seed, gains in enumerate(of_name)
+        }
+        for name, of_name in {
+            "baseline": [(1, 2, 3), (3, 4, 5)],
+            "speed": [(2, 3, 4), (6, 7, 8), (9, 9, 9)],
+        }.items()
+    }
+    row = training.row_of("speed", runs["speed"], runs["baseline"], "ES")
+    # The third seed has no baseline.
+    assert row["seeds"] == 2 and row["differences"] == "+1.00 +3.00"
+    assert row["difference"] == pytest.approx(2)
+    assert row["difference_low"] == pytest.approx(2)
+    assert row["si_sdri"] == pytest.approx(5)
 
 
 def test_recordings_lose_where_the_order_of_sources_changes():
@@ -272,6 +298,11 @@ def test_recordings_lose_where_the_order_of_sources_changes():
             "leaderboard",
             "IN/corpus IN/work OUT --minutes 0.4 --names Conv-TasNet DPRNN "
             "--tasks ES --seeds 1",
+        ),
+        (
+            "training",
+            "IN/corpus IN/work OUT --arms baseline speed --seeds 1 "
+            "--n_train 1 --steps 1 -- --X=1 --R=1 --segment_seconds=1",
         ),
         (
             "long_recordings",
