@@ -148,6 +148,33 @@ def test_a_warm_up_scales_each_step(tmp_path):
     assert fit(brain, [1, 2, 3, 4, 8]) == -(1.5 / 4 + 3.5 / 2 + 8 * 3 / 4)
 
 
+class Mixtures(torch.utils.data.Sampler):
+    """As many in an epoch as its number; it is the mixer, too."""
+
+    epoch = 1
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        return iter(range(self.epoch))
+
+    def __len__(self):
+        return self.epoch
+
+
+@pytest.mark.parametrize("limit, expected", [(None, 9), (4, 4)])
+def test_a_cosine_counts_the_steps_of_all_epochs(tmp_path, limit, expected):
+    mixtures = Mixtures()
+    keys = {"train_mixer": mixtures, "epoch_counter": EpochCounter(5)}
+    brain = brain_of(tmp_path, lr_schedule="cosine", **keys)
+    brain.optimizer_step_limit = limit
+    fit(brain, range(5), sampler=mixtures)
+    # Windows of two in epochs of 1 to 5 batches: 1 + 1 + 2 + 2 + 3
+    assert brain.hparams.lr_scheduler.total_steps == expected
+    assert mixtures.epoch == 1
+
+
 @pytest.mark.parametrize(
     "key, value",
     [

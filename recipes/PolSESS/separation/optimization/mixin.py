@@ -20,7 +20,7 @@ logger = get_logger(__name__)
 
 
 class Optimization:
-    """A mixin for sb.Brain; place it between ``Reliable`` and the Brain.
+    """A mixin for sb.Brain; place it after ``Reliable``; it needs a checkpointer.
 
     It applies these keys of the YAML, and raises ValueError for bad values:
 
