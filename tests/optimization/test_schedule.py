@@ -52,7 +52,7 @@ def test_warm_up_and_cosine(warmup_steps):
 
 def test_the_plateau_begins_after_the_warm_up():
     schedule, optimizer = Schedule(**PLATEAU), optimizer_of()
-    schedule.start("plateau", 4)
+    schedule.start("plateau", 5)
     followed = []
     for epoch, loss in enumerate([1.0, 2.0, 3.0, 4.0, 5.0], 1):
         steps = (2 * epoch - 1, 2 * epoch)
@@ -60,8 +60,8 @@ def test_the_plateau_begins_after_the_warm_up():
         _, rate = schedule([optimizer], epoch, loss)
         for group in optimizer.param_groups:
             group["lr"] = rate
-    # The warm-up ends with epoch 2, which has 2 as its loss: 3 and 4 are worse.
-    expected = [0.05, 0.1, 0.15, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1]
+    # It ends in epoch 3, which is worse than epoch 2, and so is epoch 4.
+    expected = [0.04, 0.08, 0.12, 0.16, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1]
     assert followed == pytest.approx(expected)
 
 

@@ -59,6 +59,17 @@ def test_a_resume_decides_by_its_own_limit(
     assert run(resumed) == list(range(first, last + 1))
 
 
+def test_a_training_that_has_stopped_goes_on_with_a_higher_limit(tmp_path):
+    counter = counter_of(1)
+    run(counter)
+    assert counter.current == 3
+    Checkpointer(tmp_path, {"counter": counter}).save_checkpoint()
+    for limit, epochs in ((1, []), (3, [4, 5, 6, 7, 8])):
+        resumed = counter_of(limit)
+        Checkpointer(tmp_path, {"counter": resumed}).recover_if_possible()
+        assert run(resumed) == epochs
+
+
 @pytest.mark.parametrize("end_of_epoch, first", [(True, 4), (False, 3)])
 def test_the_file_of_an_older_run_is_read(tmp_path, end_of_epoch, first):
     stock = StockCounter(8)

@@ -60,6 +60,7 @@ class Reliable(Interruptible):
     skipped_in_a_row = 0
     invalid_in_a_row = 0
     has_started = False
+    train_loader = ()
 
     def __init__(
         self,
