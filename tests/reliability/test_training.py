@@ -32,6 +32,39 @@ def test_each_window_makes_a_step_by_the_mean_of_its_batches(
     assert brain.optimizer_step == len(windows)
 
 
+class Growing(torch.utils.data.Sampler):
+    """One more item in each epoch, as in the stages of a curriculum."""
+
+    length = 0
+
+    def set_epoch(self):
+        self.length += 1
+
+    def __iter__(self):
+        return iter(range(self.length))
+
+    def __len__(self):
+        return self.length
+
+
+def test_epochs_may_differ_in_length(tmp_path):
+    sampler = Growing()
+    sampler.set_epoch()
+    brain = toy(tmp_path, epochs=3, grad_accumulation_factor=2)
+    brain.at = lambda stage, name: (
+        sampler.set_epoch()
+        if name.startswith("end of") and is_train(stage)
+        else 0
+    )
+    # Windows: 1; 1 and 2; 1 and 2, 4.
+    a = fit(brain, [1, 2, 4], sampler=sampler)
+    assert a == -(1 + 1.5 + 1.5 + 4) and brain.optimizer_step == 4
+
+
+def is_train(stage):
+    return stage == sb.Stage.TRAIN
+
+
 def test_all_groups_are_clipped_together(tmp_path):
     brain = toy(tmp_path, max_grad_norm=1.0)
     # The gradients 3 and 6 have the norm 3 sqrt(5).

@@ -30,6 +30,7 @@ ROOMS = {
     "exporting": {"reporting", "inference", "runs", "checkpoints"}
     | TIER_1_NAMES,
     "fast": {"networks"},  # checks of sizes
+    "optimization": {"runs", "checkpoints"} | TIER_1_NAMES,
     # Its registry names classes, fast ones too, and imports what a run needs.
     "networks": set(),
     "audit": {"prepare_polsess"},

@@ -118,9 +118,9 @@ def test_each_change_is_named_and_nothing_else(trained, overrides, texts):
     "old, new, text",
     [
         (
-            "torch.optim.Adam",
+            "optimization.parameter_groups.Adam",
             "torch.optim.AdamW",
-            "opt_class: !name:torch.optim.Adam before, "
+            "opt_class: !name:optimization.parameter_groups.Adam before, "
             "!name:torch.optim.AdamW now",
         ),
         # The key that refers to it is named, not all that lies below it.
@@ -152,7 +152,13 @@ def test_changed_data_or_number_of_processes_is_refused(trained, monkeypatch):
 @pytest.mark.parametrize(
     "overrides",
     [
-        {"number_of_epochs": 99, "num_workers": 1, "skip_prep": True},
+        {
+            "number_of_epochs": 99,
+            "early_stopping_epochs": 9,
+            "average_best": 3,
+            "num_workers": 1,
+            "skip_prep": True,
+        },
         {"init_from": "/a/run", "data_folder": "/x", "save_folder": "/x"},
         {"eval_loader_kwargs": {"num_workers": 2}},
         {"train_loader_kwargs": {"persistent_workers": False}},

@@ -90,9 +90,10 @@ class SeparationBrain(sb.Brain):
                 )
 
     def end_of_epoch(self, epoch, si_sdri):
-        """Anneals the learning rate, logs and saves a checkpoint.
+        """Anneals the learning rate, counts gains, logs, saves a checkpoint.
 
-        A validation that is not finite neither anneals nor becomes the best.
+        A validation that is not finite neither anneals nor becomes the best; it
+        counts as one without gain.
         """
         lr = self.optimizer.param_groups[0]["lr"]
         meta = {"epoch": epoch}
@@ -102,6 +103,7 @@ class SeparationBrain(sb.Brain):
                 [self.optimizer], epoch, -si_sdri
             )
             sb.nnet.schedulers.update_learning_rate(self.optimizer, new_lr)
+            self.hparams.epoch_counter.update_metric(si_sdri)
         for train_logger in self.hparams.train_loggers:
             train_logger.log_stats(
                 {"epoch": epoch, "lr": lr}, self.train_stats, self.valid_stats

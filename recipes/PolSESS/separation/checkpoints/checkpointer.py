@@ -57,7 +57,7 @@ class SafeCheckpointer(Checkpointer):
     * Weights that are not finite are not saved.
     * A folder is hidden before its files are deleted.
     * The last two checkpoints are never deleted, so that a run goes on when the
-      disk has damaged one.
+      disk has damaged one; nor are the best ``keep_best``, 1 unless it is set.
     * The list of rules for deletion is new for each call. The parent appends to
       a default argument.
     * Times of checkpoints only grow, so a clock that goes back loses nothing.
@@ -74,6 +74,8 @@ class SafeCheckpointer(Checkpointer):
     **options : dict
         See the parent.
     """
+
+    keep_best = 1
 
     def __init__(self, checkpoints_dir, recoverables=None, **options):
         if os.environ.get(UNSAFE_SWITCH, "0").lower() in (
@@ -156,6 +158,7 @@ class SafeCheckpointer(Checkpointer):
         **options,
     ):
         """Deletes checkpoints but the last two and the best, see the parent."""
+        n_best = max(num_to_keep, self.keep_best)
         keys = [{"min_key": key} for key in min_keys or []]
         keys += [{"max_key": key} for key in max_keys or []]
         keys += [{"importance_key": key} for key in importance_keys]
@@ -163,7 +166,8 @@ class SafeCheckpointer(Checkpointer):
         unwanted = set()
         for key in keys:
             found = self.find_checkpoints(ckpt_predicate=ckpt_predicate, **key)
-            kept.update(found[:num_to_keep])
+            number = num_to_keep if "importance_key" in key else n_best
+            kept.update(found[:number])
             unwanted.update(found)
         ddp_barrier()
         if if_main_process():

@@ -10,13 +10,15 @@ from pickle import UnpicklingError
 import torch
 
 from checkpoints.checksums import CHECKSUMS, find_problem
-from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.checkpoints import METAFNAME, Checkpointer
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
 PARTS = ("encoder", "masknet", "decoder", "network")
 FILES = ("encoder.ckpt", "network.ckpt")  # one of them is in a checkpoint
+AVERAGED = "averaged"  # folder of the mean of checkpoints, beside them
+MOVING = "ema.ckpt"  # beside weights that are a moving average, or their source
 
 
 def parts_of(separator):
@@ -76,7 +78,8 @@ def checkpoint_folder(path):
     ---------
     path : Path
         A checkpoint, or the output folder or save folder of a run. Of a run,
-        the checkpoint with the best validation SI-SDRi is taken.
+        the mean of checkpoints is taken where it was tested, or the checkpoint
+        with the best validation SI-SDRi.
 
     Returns
     -------
@@ -86,6 +89,8 @@ def checkpoint_folder(path):
     if any((path / name).is_file() for name in FILES):
         return path
     for folder in (path, path / "save"):
+        if (folder / AVERAGED / METAFNAME).is_file():
+            return folder / AVERAGED
         if folder.is_dir():
             best = Checkpointer(folder).find_checkpoint(max_key="si_sdri")
             if best is not None:
@@ -94,6 +99,26 @@ def checkpoint_folder(path):
         f"{path} is neither a checkpoint nor the folder of a run with one; a "
         "run has one once its first epoch is validated"
     )
+
+
+def moving_average_of(folder):
+    """Describes the moving average that the weights of a checkpoint are.
+
+    Arguments
+    ---------
+    folder : Path
+        A checkpoint.
+
+    Returns
+    -------
+    str
+        Empty for weights that are none.
+    """
+    if not (folder / MOVING).is_file():
+        return ""
+    # Its weights are not read.
+    state = torch.load(folder / MOVING, mmap=True, weights_only=True)
+    return f"moving average (decay {state['decay']:g})" * state["is_swapped"]
 
 
 def start_from(separator, init_from, checkpointer):

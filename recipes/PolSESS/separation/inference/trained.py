@@ -14,7 +14,11 @@ from pathlib import Path
 
 import torch
 import yaml
-from checkpoints.weights import checkpoint_folder, load_weights
+from checkpoints.weights import (
+    checkpoint_folder,
+    load_weights,
+    moving_average_of,
+)
 from networks.registry import (
     CONV_TASNET,
     NETWORKS,
@@ -102,6 +106,13 @@ class Trained:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
 
     @property
+    def weights(self):
+        """How they were averaged; empty for those at the end of an epoch."""
+        moving = moving_average_of(self.checkpoint)
+        average = f"{moving} of epoch {self.meta['epoch']}" if moving else ""
+        return self.meta.get("weights", average)
+
+    @property
     def sample_rate(self):
         """In Hz."""
         return self.settings["sample_rate"]
@@ -121,8 +132,8 @@ def load_trained(path):
     Arguments
     ---------
     path : str or Path
-        Output folder of a run, of which the checkpoint with the best validation
-        SI-SDRi is taken; or one checkpoint, or an export.
+        Output folder of a run, of which ``checkpoint_folder`` is taken; or one
+        checkpoint, or an export.
 
     Returns
     -------

@@ -60,6 +60,7 @@ class Reliable(Interruptible):
     skipped_in_a_row = 0
     invalid_in_a_row = 0
     has_started = False
+    train_loader = ()
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class Reliable(Interruptible):
             dataset, stage, *arguments, **loader_kwargs
         )
         if stage == sb.Stage.TRAIN:
-            self.n_train_batches = len(loader)
+            self.train_loader = loader
         return loader
 
     def on_fit_start(self):
@@ -110,6 +111,8 @@ class Reliable(Interruptible):
         """Begins an epoch, or what a resume left of it."""
         super().on_stage_start(stage, epoch)
         if stage == sb.Stage.TRAIN:
+            # Stages of a curriculum may differ in length.
+            self.n_train_batches = len(self.train_loader)
             self.gradient_norms = []
             self._begin_window()
 

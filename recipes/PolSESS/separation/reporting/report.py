@@ -173,6 +173,7 @@ def _facts(run, scores, start, settings, curve, trained):
     if trained is not None:
         weights = trained.separator.parameters()
         facts["Parameters"] = f"{sum(w.numel() for w in weights):,}"
+        facts["Weights"] = trained.weights
     if len(curve):
         facts["Training precision"] = known.get("precision")
         facts["Seed"] = known.get("seed")

@@ -26,7 +26,8 @@ MAY_DIFFER = (
     "__* *_folder init_from resume_changed skip_prep on_bad_rows prepare "
     "*_workers prefetch_factor pin_memory ckpt_* checkpointer brain_mixins "
     "gradient_checkpointing "
-    "number_of_epochs epoch_counter train_loggers "
+    "number_of_epochs early_stopping_epochs epoch_counter average_best "
+    "train_loggers "
     "n_test test_* eval_precision eval_mixer metrics scorer save_audio"
 ).split()
 RUN_OPTIONS = (

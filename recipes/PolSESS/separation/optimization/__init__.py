@@ -1,0 +1,1 @@
+"""How a training ends well: losses, schedules, averages of weights, stopping."""
