@@ -29,6 +29,7 @@ ROOMS = {
     "reporting": {"inference", "runs", "checkpoints"} | TIER_1_NAMES,
     "exporting": {"reporting", "inference", "runs", "checkpoints"}
     | TIER_1_NAMES,
+    "augmentation": TIER_1_NAMES,
     "fast": {"networks"},  # checks of sizes
     "optimization": {"runs", "checkpoints"} | TIER_1_NAMES,
     # Its registry names classes, fast ones too, and imports what a run needs.

@@ -22,7 +22,7 @@ from variants import (
     counts_in_means,
 )
 
-from speechbrain.dataio import audio_io
+from speechbrain.dataio.audio_io import info, load
 from speechbrain.dataio.dataio import load_data_csv
 from speechbrain.utils.distributed import get_rank, is_distributed_initialized
 from speechbrain.utils.logger import get_logger
@@ -145,7 +145,7 @@ class Mixer:
         paths = dict(zip(FILE_COLUMNS, files))
         columns = ["mix_wav", *removed, *sum(references, ())]
         signals = {
-            column: _read_signal(
+            column: read_signal(
                 mixture_id, paths[column], self.sample_rate, whole, start, stop
             )
             for column in dict.fromkeys(columns)
@@ -182,31 +182,45 @@ def _stages(curriculum):
     return stages
 
 
-def _read_signal(mixture_id, path, sample_rate, frames, start, stop):
-    """Reads samples start to stop of a file of so many frames, [time], float32.
+def read_signal(mixture_id, path, sample_rate, frames, start, stop):
+    """Reads samples of a file, and checks that it is as declared.
 
     Weeks may lie between the preparation of a corpus and the reading of a file.
     Raises ValueError when it is unreadable, has not the declared length and
     rate, is not mono, or when the samples are not finite.
+
+    Arguments
+    ---------
+    mixture_id, path : str
+        The mixture, for the error, and the file.
+    sample_rate, frames : int
+        Rate in Hz and samples of the whole file.
+    start, stop : int
+        The first sample to read and the one after the last.
+
+    Returns
+    -------
+    torch.Tensor
+        [time], float32.
     """
     expected = f"{frames} samples at {sample_rate} Hz in 1 channel(s)"
     try:
         # libsndfile hides that a file was cut: it then has fewer samples.
-        info = audio_io.info(path)
+        header = info(path)
         found = (
-            f"{info.frames} samples at {info.sample_rate} Hz in "
-            f"{info.channels} channel(s)"
+            f"{header.frames} samples at {header.sample_rate} Hz in "
+            f"{header.channels} channel(s)"
         )
         if found == expected:
-            signal, _ = audio_io.load(
+            signal, _ = load(
                 path,
                 dtype=torch.float32,
                 frame_offset=start,
                 num_frames=stop - start,
             )
-            n_bad = int((~signal.isfinite()).sum())
-            if not n_bad and signal.shape[1] == stop - start:
+            if signal.sum().isfinite() and signal.shape[1] == stop - start:
                 return signal[0]
+            n_bad = int((~signal.isfinite()).sum())
             found = (
                 f"{signal.shape[1]} of {stop - start} samples from {start} on, "
                 f"{n_bad} of them NaN or infinite"

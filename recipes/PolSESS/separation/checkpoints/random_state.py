@@ -146,10 +146,15 @@ class SeededDataset(DynamicItemDataset):
         if not data:
             self.data_ids = []
 
+    def add_dynamic_item(self, func, takes=None, provides=None):
+        """Adds a function, see the parent; a mixer that asks has the rows."""
+        super().add_dynamic_item(func, takes, provides)
+        if hasattr(func, "set_rows"):
+            func.set_rows(self.data)
+
     def __getitem__(self, index):
         functions = [item.func for item in self.pipeline.dynamic_items]
-        if all(type(function) is Mixer for function in functions):
-            # Mixers do not use the generators.
+        if all(map(_draws_by_id, functions)):
             return super().__getitem__(index)
         mixers = [f for f in functions if isinstance(f, Mixer)]
         if not mixers:
@@ -161,6 +166,15 @@ class SeededDataset(DynamicItemDataset):
         drawn = draw(seed, epoch, self.data_ids[index], "item")
         with seeded(int(drawn * 2**32)):
             return super().__getitem__(index)
+
+
+def _draws_by_id(function):
+    """Says whether a function of the pipeline leaves the generators alone.
+
+    Mixers do, and classes that say so themselves; a subclass may draw.
+    """
+    kind = type(function)
+    return kind is Mixer or vars(kind).get("draws_by_id", False)
 
 
 def _path_of_rank(path):

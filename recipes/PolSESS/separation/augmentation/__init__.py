@@ -1,0 +1,1 @@
+"""New mixtures in training from the components of the corpus."""
