@@ -53,7 +53,7 @@ def test_a_yaml_shares_all_but_the_model(name):
     assert keys[0] == keys[1]
     test = [end[end.index("metrics: " + METRICS) :] for end in ends]
     drop = [
-        [x for x in lines if not re.match(r" {8}\w+: !ref", x)]
+        [x for x in lines if not re.match(r" {8}[{ ]\w+: !ref", x)]
         for lines in test
     ]
     assert drop[0] == drop[1]
