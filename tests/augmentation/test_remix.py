@@ -47,7 +47,7 @@ def test_nobody_speaks_to_oneself(pairs):
         assert parts["s1"] == (own, "s1")
         donor, part = parts["s2"]
         assert rows[donor][f"speaker{part[1]}"] != rows[own]["speaker1"]
-        assert donor != own and rows[donor]["speaker1"] != "" and part != "s3"
+        assert donor != own
         seen[own, donor] += 1
     # Each other mixture with two speakers, equally often.
     able = [i for i, pair in zip(rows, pairs) if pair[0] != pair[1]]
@@ -86,15 +86,11 @@ def test_donors_are_long_enough_and_equally_likely():
     for own, samples, expected in [
         ("a", 20, "bcd"),
         ("d", 20, "abc"),
-        ("c", 40, "ab"),
         ("b", 45, "a"),
         ("a", 45, "a"),
         ("c", 60, "c"),
     ]:
         seen = Counter(donors.pick(own, samples, p) for p in grid)
-        if own == "c" and samples == 40:  # it is too short itself
-            assert set(seen) <= set(expected)
-            continue
         assert set(seen) == set(expected)
         assert max(seen.values()) - min(seen.values()) <= 1
 
