@@ -29,6 +29,7 @@ ROOMS = {
     "reporting": {"inference", "runs", "checkpoints"} | TIER_1_NAMES,
     "exporting": {"reporting", "inference", "runs", "checkpoints"}
     | TIER_1_NAMES,
+    "tuning": {"reporting", "reliability", "runs"},
     "fast": {"networks"},  # checks of sizes
     # Its registry names classes, fast ones too, and imports what a run needs.
     "networks": set(),
@@ -39,6 +40,7 @@ COMMANDS = {
     "separate_file": "inference",
     "export": "exporting",
     "report": "reporting",
+    "tune": "tuning",
 }
 
 
