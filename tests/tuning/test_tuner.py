@@ -86,7 +86,7 @@ def test_values_are_a_function_of_seed_and_number(study):
 
 def test_a_study_whose_tuner_and_trainings_are_killed_is_undisturbed(study):
     """The tuner is killed in trials 0 and 2, the training of trial 1."""
-    words = ("--number_of_epochs=3", "--seconds=0.1", "--saves=0.3")
+    words = ("--number_of_epochs=3", "--seconds=0.1")
     options = {"n_startup_trials": 1, "n_trials": 3}
     study.tune(
         *words, **options, output_folder=str(study.folder / "undisturbed")
@@ -120,6 +120,16 @@ def test_a_training_does_not_outlive_its_tuner(study):
     while alive(study.starts()[0][1]) and time.monotonic() < until:
         time.sleep(0.01)
     assert not alive(study.starts()[0][1])
+
+
+def test_a_trial_goes_on_when_its_old_training_has_saved(study):
+    words = ("--seconds=0.3", "--saves=1.5")
+    process = study.start(*words, n_trials=1)
+    study.wait_for("trials/0/save/CKPT+1")
+    process.kill()
+    process.join()
+    assert study.tune(*words, n_trials=1) == 0
+    assert list(study.table()["state"]) == ["complete"]
 
 
 def test_other_options_go_to_the_trainings():
@@ -246,7 +256,7 @@ def test_jobs_without_a_gpu_share_the_cores(monkeypatch):
         ("--save_folder=x", "save_folder: a trial has its own"),
         ("--space=missing.yaml", "No such file"),
         ("--storage=nonsense", "storage: nonsense cannot be used"),
-        ("--storage=oracle://u@h/d", "storage: oracle://u@h/d"),
+        ("--storage=oracle://u@h/d", "storage: h/d: Failed to import"),
         ("--storage=sqlite:////proc/a.db", "storage: sqlite:////proc/a.db can"),
     ],
 )

@@ -128,7 +128,7 @@ def plot_study(table, space):
     grid = figure.subplots(1, 1 + len(space), sharey=True, squeeze=False)
     first, *others = grid[0]
     is_complete = table["state"] == "complete"
-    best = table["si_sdri"].where(is_complete).cummax()
+    best = table["si_sdri"].where(is_complete).cummax().ffill()
     first.step(table["number"], best, where="post", color="#777777")
     first.set(xlabel="trial", ylabel="validation SI-SDRi (dB)")
     for state, (colour, shape) in LOOKS.items():
@@ -149,7 +149,8 @@ def plot_study(table, space):
     first.xaxis.get_major_locator().set_params(integer=True)
     for axes, (key, distribution) in zip(others, space.items()):
         axes.set_xlabel(key)
-        if hasattr(distribution, "low"):
-            axes.set_xscale("log" if distribution.log else "linear")
+        if getattr(distribution, "log", False):
+            axes.set_xscale("log")
+            # Without limits, an empty logarithmic axis is an error.
             axes.set_xlim(distribution.low, distribution.high)
     return figure

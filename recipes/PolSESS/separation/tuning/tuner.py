@@ -118,20 +118,23 @@ def tune(
     except (SQLAlchemyError, optuna.exceptions.OptunaError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ValueError(
-            f"storage: {url} cannot be used ({reason}); the same command goes "
-            "on once it can"
+            f"storage: {_place(url)} cannot be used ({reason}); the same "
+            "command goes on once it can"
         ) from error
 
 
 def _open_storage(url):
+    """The storage; it may lack its driver, or be of another version."""
     try:
         return optuna.storages.RDBStorage(url)
-    except (
-        ImportError,
-        RuntimeError,
-    ) as error:  # no driver, or another version
+    except (ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"storage: {url}: {reason}") from error
+        raise ValueError(f"storage: {_place(url)}: {reason}") from error
+
+
+def _place(url):
+    """A URL without user and password."""
+    return url.rpartition("@")[2]
 
 
 def _devices(n_jobs, words):
