@@ -245,6 +245,22 @@ def test_limits_and_environment_variable(train, tmp_path):
     assert scores.groupby("setting")["ID"].nunique().tolist() == [1, 1]
 
 
+def test_no_test_reads_no_test_split(server, train, tmp_path, only_test):
+    corpus = tmp_path / "Untested"
+    shutil.copytree(
+        SAMPLES, corpus, ignore=lambda _, names: {"test"} & {*names}
+    )
+    run = tmp_path / "run"
+    train(run, "--n_test=0", "--number_of_epochs=1", data_folder=corpus)
+    assert list(run.glob("save/CKPT*"))
+    assert list(run.rglob("valid_*.csv")) and not list(run.rglob("test_*"))
+    ended = server.train(
+        run, "--test_only", "--n_test=0", data_folder=only_test
+    )
+    assert ended.code == 1
+    assert "n_test: expected a positive integer or null" in ended.output[-800:]
+
+
 @pytest.mark.parametrize(
     "option, message",
     [

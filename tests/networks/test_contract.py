@@ -37,7 +37,7 @@ def without_values(lines):
 
 def test_each_network_has_a_yaml_and_a_tiny_size():
     assert {network.hparams for network in NETWORKS} | {
-        "test_libri2mix.yaml"
+        *("test_libri2mix.yaml", "tune.yaml")
     } == {path.name for path in HPARAMS.glob("*.yaml")}
     assert set(TINY) == set(NAMES)
 

@@ -30,6 +30,7 @@ ROOMS = {
     "exporting": {"reporting", "inference", "runs", "checkpoints"}
     | TIER_1_NAMES,
     "augmentation": TIER_1_NAMES,
+    "tuning": {"reporting", "reliability", "runs"},
     "fast": {"networks"},  # checks of sizes
     "optimization": {"runs", "checkpoints"} | TIER_1_NAMES,
     # Its registry names classes, fast ones too, and imports what a run needs.
@@ -41,6 +42,7 @@ COMMANDS = {
     "separate_file": "inference",
     "export": "exporting",
     "report": "reporting",
+    "tune": "tuning",
 }
 
 

@@ -177,6 +177,8 @@ if __name__ == "__main__":
 
     # Corpus -> manifests -> datasets; a test alone needs no other split
     splits = ["test"] if brain.test_only else ["train", "valid", "test"]
+    if hparams["n_test"] == 0 and not brain.test_only:
+        splits.remove("test")
     run_on_main(hparams["prepare"], kwargs={"splits": splits})
     datasets = dataio_prep(hparams, splits)
 
@@ -195,8 +197,9 @@ if __name__ == "__main__":
         )
 
     # Estimates of the best checkpoint -> test_scores.csv, test_summary.csv
-    brain.evaluate(
-        test_set=datasets["test"],
-        max_key="si_sdri",
-        test_loader_kwargs=hparams["eval_loader_kwargs"],
-    )
+    if "test" in splits:
+        brain.evaluate(
+            test_set=datasets["test"],
+            max_key="si_sdri",
+            test_loader_kwargs=hparams["eval_loader_kwargs"],
+        )

@@ -79,6 +79,12 @@ def end_with_torchrun():
     When torchrun is killed, or ended by a signal that it does not pass on, such
     as SIGUSR1, its processes train on. On Linux they get SIGTERM instead.
     """
-    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        end_with_parent()
+
+
+def end_with_parent():
+    """Lets Linux send SIGTERM to this process when its parent ends."""
+    if sys.platform == "linux":
         number = ctypes.c_ulong(signal.SIGTERM)
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
