@@ -125,8 +125,8 @@ def test_each_change_is_named_and_nothing_else(trained, overrides, texts):
         ),
         # The key that refers to it is named, not all that lies below it.
         (
-            "separator: !ref <separator>\n",
-            "separator: !ref <decoder>\n",
+            "modules: {separator: !ref <separator>}\n",
+            "modules: {separator: !ref <decoder>}\n",
             "modules.separator: <separator> before, <decoder> now",
         ),
         ("\nseed: ", "\nmore: 1\nseed: ", "more: None before, 1 now"),
