@@ -301,7 +301,7 @@ def test_recordings_lose_where_the_order_of_sources_changes():
         ),
         (
             "training",
-            "IN/corpus IN/work OUT --arms baseline speed --seeds 1 "
+            "IN/corpus IN/work OUT --arms baseline mean_of_5 --seeds 1 "
             "--n_train 1 --steps 1 -- --X=1 --R=1 --segment_seconds=1",
         ),
         (
