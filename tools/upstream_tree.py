@@ -5,7 +5,7 @@ the lines ``# local: begin`` and ``# local: end`` are dropped (in Markdown these
 are comments, ``<!-- local: begin -->``), and a YAML line such as
 ``!new:ours.Net # upstream: theirs.Net`` takes the class that its comment names; a
 comment that is a tag, such as ``# upstream: !new``, replaces the tag alone, and one
-without a dot, such as ``# upstream: fp32``, the whole value.
+without a dot, such as ``# upstream: fp32``, or with tag and name, the whole value.
 A file whose first line is ``# local: file`` stays here.
 
 Authors
@@ -46,7 +46,7 @@ CLASS = re.compile(
     r"(!(?:new|name|apply):)[\w.]+(.*?) +# upstream: (\w+\.[\w.]+)$"
 )
 TAG = re.compile(r"!\w+:([\w.]+) +# upstream: (!\w+)$")
-VALUE = re.compile(r"(: ).* # upstream: ([\w-]+)$")
+VALUE = re.compile(r"(: ).* # upstream: ([\w-]+|!\w+:[\w.]+)$")
 
 
 def derive(text, name):
@@ -77,6 +77,8 @@ def derive(text, name):
     'a: 1\\nc: 3\\n'
     >>> derive("net: !new:fast.Net # upstream: slow.Net\\n", "x.yaml")
     'net: !new:slow.Net\\n'
+    >>> derive("f: !apply:a.find [b] # upstream: !name:a.b\\n", "x.yaml")
+    'f: !name:a.b\\n'
     >>> derive("block: !name:a.Block # upstream: !new\\n", "x.yaml")
     'block: !new:a.Block\\n'
     """

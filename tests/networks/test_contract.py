@@ -17,14 +17,14 @@ NAMES = list(BY_NAME)
 # Keys before the model block whose values may differ from YAML to YAML.
 OWN_VALUES = (
     "output_folder batch_size grad_accumulation_factor lr weight_decay "
-    "max_grad_norm precision"
+    "max_grad_norm precision warmup_steps"
 ).split()
 
 
 def model_block(path):
     """Lines of a YAML before and after its model block."""
     text = path.read_text(encoding="utf-8")
-    before, _, rest = text.partition("\n# Model")
+    before, rest = re.split(r"\n# Model(?!:)", text)  # not that of the header
     return before.splitlines(), rest.partition("\nmodules:")[2].splitlines()
 
 
@@ -32,12 +32,13 @@ def without_values(lines):
     """The lines, with no value where each YAML has its own, and no header."""
     keys = "|".join(OWN_VALUES)
     text = "\n".join(line for line in lines if not line.startswith("# "))
+    assert text.count("\n") > 80
     return re.sub(rf"^((?:{keys}):).*$", r"\1", text, flags=re.M)
 
 
 def test_each_network_has_a_yaml_and_a_tiny_size():
     assert {network.hparams for network in NETWORKS} | {
-        *("test_libri2mix.yaml", "tune.yaml")
+        *("klec2024.yaml", "test_libri2mix.yaml", "tune.yaml")
     } == {path.name for path in HPARAMS.glob("*.yaml")}
     assert set(TINY) == set(NAMES)
 
@@ -58,6 +59,15 @@ def test_a_yaml_shares_all_but_the_model(name):
     ]
     assert drop[0] == drop[1]
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 160
+
+
+def test_the_set_up_of_the_corpus_paper_shares_all_but_its_values():
+    """Keys are the same, in the same order."""
+    keys = [
+        re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.M)
+        for path in (CONV_TASNET, HPARAMS / "klec2024.yaml")
+    ]
+    assert keys[0] == keys[1]
 
 
 CONV_TASNET = HPARAMS / "convtasnet.yaml"

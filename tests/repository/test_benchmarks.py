@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hyperpyyaml import load_hyperpyyaml
 from made_runs import make_run
 from metrics import METRICS
 from recipe import ROOT
@@ -263,6 +264,43 @@ def test_arms_are_compared_seed_by_seed(tmp_path):
     assert row["difference"] == pytest.approx(2)
     assert row["difference_low"] == pytest.approx(2)
     assert row["si_sdri"] == pytest.approx(5)
+
+
+def test_the_original_s_way_has_its_classes_and_its_constant(monkeypatch):
+    original = load("original")
+    monkeypatch.setattr(original.stock, "EPS", 1e-8)
+    monkeypatch.setattr("sys.argv", ["original.py", "--lr=0.1"])
+    seen = {}
+
+    def run(script, run_name):
+        with open(sys.argv[1], encoding="utf-8") as file:
+            flags = [word.partition("=") for word in sys.argv[2:]]
+            given = {key[2:]: text for key, _, text in flags}
+            seen.update(
+                load_hyperpyyaml(
+                    file,
+                    {
+                        key: json.loads(text)
+                        for key, text in given.items()
+                        if key != "variants"
+                    },
+                )
+            )
+        seen["words"] = sys.argv[2:]
+        # A quiet signal is damped: its variance is below EPS.
+        norm = original.stock.GlobalLayerNorm(1)
+        signal = torch.tensor([0.005, -0.005]).reshape(1, 2, 1)
+        seen["normed"] = norm(signal).abs().max().item()
+
+    monkeypatch.setattr(original.runpy, "run_path", run)
+    monkeypatch.chdir(original.SEPARATION)
+    original.main()
+    assert type(seen["masknet"]) is original.stock.MaskNet
+    assert seen["opt_class"].func is torch.optim.Adam
+    assert seen["lr"] == 0.1 and seen["segment_seconds"] == 4.0
+    assert [w for w in seen["words"] if "variants" in w][0].endswith("E,C]")
+    expected = 0.005 / (0.005**2 + 1e-4) ** 0.5
+    assert seen["normed"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_recordings_lose_where_the_order_of_sources_changes():

@@ -21,7 +21,6 @@ import sys
 from hyperpyyaml import load_hyperpyyaml
 from losses import best_permutation, pairwise_si_sdr
 from mixtures import (
-    EpochSampler,
     all_gather_rows,
     load_mixtures,
     one_row_per_variant,
@@ -184,7 +183,8 @@ if __name__ == "__main__":
 
     # Batches -> estimates
     if not brain.test_only:
-        sampler = EpochSampler(datasets["train"].data, hparams["train_mixer"])
+        mixtures = datasets["train"].data
+        sampler = hparams["sampler"](mixtures, hparams["train_mixer"])
         brain.fit(
             epoch_counter=hparams["epoch_counter"],
             train_set=datasets["train"],
