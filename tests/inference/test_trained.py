@@ -70,13 +70,12 @@ def test_nothing_that_a_yaml_names_is_run(tmp_path):
 @pytest.mark.parametrize("implementation", ["fast", "stock"])
 def test_runs_of_earlier_versions_load(tmp_path, implementation):
     net = make_run(tmp_path, task="SB")
-    line = f"implementation: {implementation}"
-    sizes = "\n      N: 16\n      B: 8"
+    path = tmp_path / "hyperparams.yaml"
     replace(
-        tmp_path / "hyperparams.yaml",
+        path,
         ("!apply:variants.", "!apply:mmipc."),
         ("!new:fast.convtasnet.MaskNet", "!apply:convtasnet.mask_network"),
-        (sizes, f"\n      {line}{sizes}"),
+        ("{N: 16, B: 8", f"{{implementation: {implementation}, N: 16, B: 8"),
     )
     model = load_trained(tmp_path)
     is_fast = isinstance(model.separator.masknet, MaskNet)
