@@ -132,11 +132,6 @@ def write_sources(arguments, options, output):
         As official_options returns them.
     output : pathlib.Path
         The table to write, which may exist.
-
-    Returns
-    -------
-    output : pathlib.Path
-        The same.
     """
     table, roots = pathlib.Path(arguments.official), options["roots"]
     speakers = find_speaker_list(
@@ -164,5 +159,4 @@ def write_sources(arguments, options, output):
     for (source, reason), count in sorted(left_out.items()):
         print(f"  {source}: {count} left out, {reason}")
     for problem in problems:
-        print(f"  {problem}: left out")
-    return output
+        print(f"  left out: {problem}")
