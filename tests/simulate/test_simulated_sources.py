@@ -50,7 +50,6 @@ def test_a_users_table_of_relative_and_absolute_paths(own, table):
         (0, "sampleRate", "16000", "the table says 16000, the file 44100"),
         (0, "channels", "1", "the table says 1, the file 2"),
         (0, "duration", "3.06", "the table says 3.06, the file 3"),
-        (0, "duration", "", "the table says nothing, the file 3"),
         (0, "filePath", "no/such.wav", "no such file"),
         (0, "filePath", "sources.csv", "unreadable audio"),
         (2, "class", "moon", "class 'moon', expected one of airport"),

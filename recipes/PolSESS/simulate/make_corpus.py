@@ -21,6 +21,8 @@ if not __package__:
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 import joblib
+from official.corpus import add_options, official_options, write_sources
+from official.table import OfficialError
 
 from simulate.acoustics import SUBSETS
 from simulate.audio import replacing
@@ -44,7 +46,7 @@ def make_corpus(arguments):
 
     Raises SimulationError for a folder that holds another corpus, a sources
     table that cannot be used, sources without a usable segment, and a missing
-    speech engine.
+    speech engine; OfficialError for what an official corpus lacks.
 
     Arguments
     ---------
@@ -52,6 +54,7 @@ def make_corpus(arguments):
         Options of the command line, as parse_arguments returns them.
     """
     root = pathlib.Path(arguments.output_folder).resolve()
+    official = official_options(arguments)
     table = arguments.sources
     options = {
         "name": root.name,
@@ -60,6 +63,7 @@ def make_corpus(arguments):
         "segment_seconds": arguments.segment_seconds,
         "indoor_ratio": arguments.indoor_ratio,
         "sources": _digest(table) if table else "built-in",
+        **official,
     }
     _check_same_corpus(root, options)
     n_jobs = joblib.effective_n_jobs(arguments.n_jobs)
@@ -70,6 +74,10 @@ def make_corpus(arguments):
     ]
     builders = [builder for builder in builders if not builder.is_complete()]
     if builders:
+        if official:
+            table = root / "sources/official.csv"
+            if not (root / "corpus.json").exists():
+                write_sources(arguments, official, table)
         table = pathlib.Path(table or _builtin_sources(root, options, n_jobs))
         subsets = [builder.subset for builder in builders]
         pools = read_pools(table.resolve(), subsets, options)
@@ -163,6 +171,7 @@ def parse_arguments(words=None):
     add("--indoor_ratio", type=float, default=0.5, help="share of indoor rows")
     add("--n_jobs", type=int, default=-1, help="processes, -1: all cores")
     add("--sources", help="a sources table (CSV); built-in if not given")
+    add_options(parser)
     arguments = parser.parse_args(words)
     for name, (lowest, highest) in RANGES.items():
         value = getattr(arguments, name)
@@ -179,5 +188,8 @@ def parse_arguments(words=None):
 if __name__ == "__main__":
     try:
         make_corpus(parse_arguments())
-    except (SimulationError, OSError, UnicodeDecodeError) as error:
+    except (
+        *(SimulationError, OfficialError),
+        *(OSError, UnicodeDecodeError),
+    ) as error:
         sys.exit(f"make_corpus: {error}")

@@ -3,7 +3,8 @@
 Row `index` of a subset is a pure function of the sources, the options and
 (seed, subset, index): rows can be drawn in any order and in parallel, and a
 smaller corpus is the beginning of a larger one. The procedure is that of the
-published generator with three differences: the two speakers always differ,
+published generator with three differences: the two speakers differ (unless
+the splits are the published ones),
 speech segments are checked for speech and its level, and clipping leads to a
 common gain in stage 2 instead of a new draw. Starts and ends count the samples
 of the source recording from 1, as in MATLAB.
@@ -64,8 +65,9 @@ def draw_row(pool, index, seed, indoor_ratio):
     setting = "indoor" if rng.random() < indoor_ratio else "outdoor"
 
     first = draw(pool.speech)
-    speaker = first.recording.speaker
-    second = draw([r for r in pool.speech if r.speaker != speaker])
+    taken = "path" if pool.same_person else "speaker"
+    name = getattr(first.recording, taken)
+    second = draw([r for r in pool.speech if getattr(r, taken) != name])
     scene = draw(pool.scenes[setting])
     scene_class = scene.recording.labels[0]
     event_classes = pool.event_classes[scene_class]
