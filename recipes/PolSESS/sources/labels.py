@@ -143,7 +143,11 @@ class Classes:
         name : str
             A class; empty if none is similar.
         """
-        known = self._classes[role]
+        known = {
+            label: name
+            for label, name in self._classes[role].items()
+            if name not in ("", VOICE)
+        }
         near = difflib.get_close_matches(normalise(label), known, 1)
         return known[near[0]] if near else ""
 

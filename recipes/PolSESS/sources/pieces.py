@@ -136,7 +136,8 @@ def pad(event, segment_seconds, seed):
         As long as a segment.
     """
     frames = math.ceil(segment_seconds * event.sample_rate)
-    draw = hash_draw(seed, event.role, event.source, event.group, "place")
+    path = event.pieces[0][0]
+    draw = hash_draw(seed, event.source, path.parent.name, path.name)
     lead = int(draw * (frames - event.frames + 1))
     return dataclasses.replace(
         event, frames=frames, channels=1, lead=lead, path=None
@@ -186,9 +187,12 @@ def name_pieces(recording, folder):
         state = path.stat()
         text = f"\0{path}\0{start}\0{end}\0{state.st_size}\0{state.st_mtime_ns}"
         digest.update(text.encode())
-    label = "".join(c if c.isalnum() else "_" for c in recording.name)
-    name = f"{label[:40].strip('_')}_{digest.hexdigest()[:16]}.flac"
-    recording.path = folder / recording.source / name
+    # The folder is the speaker or the class, as in corpora.
+    label = "".join(
+        c if c.isalnum() or c == "-" else "_" for c in recording.name
+    )
+    name = f"{digest.hexdigest()[:16]}.flac"
+    recording.path = folder / recording.source / label[:80] / name
 
 
 def write_pieces(recording):
