@@ -34,6 +34,7 @@ ROOMS = {
     "networks": set(),
     "audit": {"prepare_polsess"},
     "simulate": {"prepare_polsess"},
+    "sources": {"simulate"},
 }
 COMMANDS = {
     "separate_file": "inference",
@@ -96,7 +97,8 @@ def imports_of(folder):
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_import_in_one_direction(room):
-    parent = RECIPE if room in ("audit", "simulate") else SEPARATION
+    of_the_corpus = ("audit", "simulate", "sources")
+    parent = RECIPE if room in of_the_corpus else SEPARATION
     ours = set(ROOMS) | TIER_1_NAMES | set(COMMANDS)
     assert imports_of(parent / room) & ours <= ROOMS[room] | {room}
 
