@@ -167,6 +167,17 @@ def test_why_a_file_cannot_be_used(tmp_path):
     assert measure(tmp_path / "none.wav").reason.startswith("unreadable")
 
 
+def test_a_truncated_mp3_is_found_and_its_decoder_is_silent(tmp_path, capfd):
+    noise(tmp_path / "a.mp3", 4.0)
+    whole = (tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "b.mp3").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "c.mp3").write_bytes(whole[:3000] + b"\0" * 3000 + whole[6000:])
+    assert not measure(tmp_path / "a.mp3").reason
+    for name in ("b.mp3", "c.mp3"):
+        assert measure(tmp_path / name).reason.startswith("unreadable")
+    assert capfd.readouterr().err == ""
+
+
 def test_equal_samples_have_one_digest(tmp_path):
     noise(tmp_path / "a.wav", 0.5)
     samples = soundfile.read(tmp_path / "a.wav", dtype="int16")[0]

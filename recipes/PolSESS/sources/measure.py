@@ -8,11 +8,14 @@ Authors
 """
 
 import collections
+import contextlib
 import hashlib
+import os
 
 import numpy as np
 import soundfile
 from simulate.audio import FULL_SCALE, PEAK_LIMIT
+from simulate.sources import DURATION_TOLERANCE_SECONDS
 
 FRAME_SECONDS = 0.02
 ACTIVE_RANGE_DB = 30.0  # below the loud frames, the 95th percentile
@@ -48,7 +51,7 @@ def measure(path, header_only=False):
         With a reason if the file cannot be used.
     """
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with _quiet(path), soundfile.SoundFile(str(path)) as file:
             header = file.samplerate, file.frames, file.channels
             if header_only:
                 return Measured(*header, 0.0, 0, 0.0, b"", "")
@@ -56,6 +59,22 @@ def measure(path, header_only=False):
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         text = f"unreadable ({str(error).rpartition(': ')[2].strip(' .')})"
         return Measured(0, 0, 0, 0.0, 0, 0.0, b"", text)
+
+
+@contextlib.contextmanager
+def _quiet(path):
+    """Silences libmpg123, which writes to stderr past Python."""
+    if path.suffix.lower() != ".mp3":
+        yield
+        return
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _measure(file):
@@ -77,10 +96,13 @@ def _measure(file):
         mono = mono[: n_frames * frame_samples].reshape(n_frames, -1)
         powers.append(np.mean(np.square(mono), axis=1))
     header = file.samplerate, n_read, file.channels
+    # The header of an mp3 may be an estimate; make_corpus.py allows as much.
+    is_estimate = file.format == "MP3"
+    tolerance = is_estimate * DURATION_TOLERANCE_SECONDS * file.samplerate
     reason = ""
     if not np.isfinite(peak) or not all(np.isfinite(p).all() for p in powers):
         reason = "unreadable (NaN or infinite samples)"
-    elif n_read < file.frames:
+    elif n_read < file.frames - tolerance:
         reason = "unreadable (ends before the length in its header)"
     elif not n_read:
         reason = "unreadable (no samples)"
