@@ -79,7 +79,7 @@ def test_the_first_known_label_of_an_own_recording_counts():
 
 def test_the_nearest_class():
     assert CLASSES.nearest("events", "chain_saws") == "chainsaw"
-    assert CLASSES.nearest("envScene", "resturant") == "cafe/restaurant"
+    assert CLASSES.nearest("envScene", "groceries") == "grocery_store"
     assert CLASSES.nearest("events", "qqqq") == ""
 
 

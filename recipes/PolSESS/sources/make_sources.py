@@ -6,7 +6,8 @@
 
 The table is what make_corpus.py --sources takes. Recordings stay where they
 are; only joined utterances, padded events and cut scenes are written, beside
-the table. A report says what was taken and what was left out, and why.
+the table. A report says what was taken and what was left out, and why. Classes
+and procedure are those of PolSESS (Kleć, Szklanny, Wieczorkowska, 2024).
 
 Authors
  * The PolSESS recipe team 2026
