@@ -9,10 +9,10 @@ import official_trees
 import pytest
 from audit.full import audit
 from official.table import OfficialError
+from own_sources import contents, read_table, rows_of
 from prepare_polsess import prepare_polsess
 from recipe import ROOT
 from simulate.make_corpus import make_corpus, parse_arguments
-from sources import contents, read_table, rows_of
 
 SCRIPT = ROOT / "recipes/PolSESS/simulate/make_corpus.py"
 
