@@ -36,7 +36,7 @@ TINY_SIZES = {
     BY_NAME[name].hparams: flags for name, flags in TINY_FLAGS.items()
 }
 # Other tests run these.
-ELSEWHERE = ("../../../benchmarks/", "simulate/")
+ELSEWHERE = ("../../../benchmarks/", "simulate/", "sources/", "official/")
 SERVER = "--storage=postgresql"  # none is at hand
 NUMBER = re.compile(r"(--n_(?!trials)\w+)[= ]\d+")
 
