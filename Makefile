@@ -1,5 +1,5 @@
 # make demo   a corpus, a trained model and its test table, in about ten minutes
-# make test   the tests, in about three minutes
+# make test   the tests, in about four minutes
 # make test-all   all tests, with what is heavy and every case of faults
 # make lint   the checks of style
 # make results   the demo's figures into results/demo and README.md
@@ -62,6 +62,11 @@ bench: $(SUMMARY) $(VENV)/.installed_dev
 	$(BIN)/python benchmarks/sizes.py results/networks
 	$(BIN)/python benchmarks/leaderboard.py $(CORPUS) bench/leaderboard \
 		results/networks/demo
+	$(BIN)/python benchmarks/training.py $(CORPUS) bench/training \
+		results/training/demo
+	$(BIN)/python benchmarks/training.py $(CORPUS) bench/training_few \
+		results/training/demo_few --n_train 200 --steps 10000 \
+		--arms baseline mean_of_5 remix
 	$(BIN)/python benchmarks/pipeline.py bench results/pipeline
 	$(BIN)/python benchmarks/scoring.py bench results/scoring
 	$(BIN)/python benchmarks/streaming.py results/streaming

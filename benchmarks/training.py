@@ -33,6 +33,8 @@ from paired import (
 HERE = Path(__file__).parent
 ARMS = HERE / "training_arms.yaml"
 BATCH_SIZE = 4
+# The options below that are not of the model and its training.
+NO_MODEL = ("--metrics", "--noprogressbar", "--num_workers")
 # The demo's network and options.
 FLAGS = (
     "--N=128 --kernel_size=32 --stride=16 --B=64 --H=128 --X=6 --R=2 "
@@ -88,27 +90,30 @@ def train(options, case, core):
     seed, name = case
     words = arms()[name]
     first = words[0]
-    script, more = "train.py", ["hparams/convtasnet.yaml", *FLAGS.split()]
-    folder = options.work_folder / name.replace(" ", "_") / str(seed)
+    script, more = "train.py", ["hparams/convtasnet.yaml"]
+    flags, test = FLAGS.split(), []
+    folder = options.work_folder / name / str(seed)
     if (folder / "test_summary.md").is_file():  # the last file of a test
         return folder
     if first.endswith(".py"):
-        script = HERE / first
-        more = ["--metrics=[si_sdr]", "--noprogressbar", "--num_workers=0"]
+        script, more, words = HERE / first, [], words[1:]
+        flags = [word for word in flags if word.startswith(NO_MODEL)]
     elif first in arms():
+        trained = options.work_folder / first / str(seed)
+        if not (trained / "test_summary.md").is_file():
+            return None
         shutil.rmtree(folder, ignore_errors=True)
-        trained = options.work_folder / first.replace(" ", "_") / str(seed)
         shutil.copytree(trained, folder)
         (folder / "test_summary.md").unlink()
-        more.append("--test_only")
-    else:
-        more.append(first)
-    more += words[1:]
-    more += [f"--data_folder={options.corpus}", f"--output_folder={folder}"]
-    more += [f"--task={options.task}", f"--seed={seed}"]
-    more += [f"--n_train={options.n_train}", *options.flags]
+        words, test = words[1:], ["--test_only"]
+    flags += [f"--data_folder={options.corpus}", f"--output_folder={folder}"]
+    flags += [f"--task={options.task}", f"--seed={seed}"]
     epochs = epochs_for(options.steps, options.n_train)
-    more.append(f"--number_of_epochs={epochs}")
+    flags += [f"--n_train={options.n_train}", f"--number_of_epochs={epochs}"]
+    # The last one counts; train.py takes a key once.
+    flags += [*words, *options.flags]
+    more += {flag.partition("=")[0]: flag for flag in flags}.values()
+    more += test
     output = folder.with_suffix(".log")
     code = start(script, more, core, output).wait()
     if code:

@@ -74,6 +74,11 @@ def test_background_comes_from_two_other_mixtures_of_the_setting():
     assert len(pairs) == 4 * 3 * 3 + 2
 
 
+def test_nobody_is_mixed_with_a_speaker_without_a_name():
+    for own, parts in chosen(rows_of(["AB", "A", "CD"]), 20):
+        assert parts["s2"][0] in {"m0", "m2"} - {own}
+
+
 def test_a_speaker_without_a_name_keeps_the_partner():
     for own, parts in chosen(rows_of(["AB", "", "CD"]), 20):
         assert own != "m1" or parts["s2"] == ("m1", "s2")

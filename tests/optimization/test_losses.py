@@ -13,7 +13,9 @@ from optimization.losses import (
     pairwise_snr,
     stft_distance,
 )
+from recipe import hparams_of
 from scipy.signal import stft
+from tiny_networks import TINY, overrides_of
 
 
 def noise(*shape, seed=0):
@@ -35,12 +37,13 @@ def at_snr(reference, snr_db, seed=9):
 
 def test_names_and_the_message_for_another():
     assert find_loss("si_sdr") is si_sdr_loss
-    with pytest.raises(ValueError) as error:
-        find_loss("sisdr")
-    assert str(error.value) == (
-        "loss_name: expected one of si_sdr, thresholded_si_sdr, snr, "
-        "si_sdr_stft, found 'sisdr'; is si_sdr meant?"
-    )
+    for name in ("sisdr", ["si_sdr"]):
+        with pytest.raises(ValueError) as error:
+            hparams_of(loss_name=name)
+        assert str(error.value) == (
+            "loss_name: expected one of si_sdr, thresholded_si_sdr, snr, "
+            f"si_sdr_stft, found {name!r}; is si_sdr meant?"
+        )
 
 
 @pytest.mark.parametrize(
@@ -171,3 +174,31 @@ def test_half_precision_is_left_outside(name):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = find_loss(name)(estimate, reference)
     assert found.dtype == torch.float32 and torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("samples", [1, 100, 255])
+def test_segments_may_be_shorter_than_a_window(samples):
+    reference = 1 + noise(2, samples, 1)
+    for gain in (0.5, 2.0):
+        found = stft_distance(gain * reference, reference)
+        expected = abs(gain - 1) + abs(math.log(gain))
+        assert found.numpy() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_inner_estimates_have_the_loss_too(name):
+    hparams = hparams_of(
+        "sepreformer.yaml",
+        task="SB",
+        loss_name=name,
+        **overrides_of(TINY["SepReformer"]),
+    )
+    network, reference = hparams["network"].train(), noise(2, 1000, 2)
+    estimate = network(reference.sum(-1))
+    outputs = [estimate, *network.auxiliary]
+    found = hparams["loss"](estimate, reference, torch.tensor([1.0, 0.9]))
+    of_all = [
+        find_loss(name)(x, reference, torch.tensor([1.0, 0.9])) for x in outputs
+    ]
+    expected = 0.6 * of_all[0] + 0.4 * torch.stack(of_all[1:]).mean(0)
+    assert len(of_all) > 1 and torch.allclose(found, expected, rtol=1e-5)

@@ -109,6 +109,22 @@ def test_a_resume_goes_on(tmp_path, step, caplog):
     assert rates == [*expected, 1e-8, 1e-8]
 
 
+def test_a_plateau_does_not_keep_the_rate_at_the_end_of_a_cosine(tmp_path):
+    ended, optimizer = Schedule(**PLATEAU), optimizer_of()
+    ended.start("cosine", 2, 4)
+    rates_of(ended, optimizer, range(1, 5))
+    ended.save(tmp_path / "state.ckpt")
+    resumed = Schedule(**PLATEAU)
+    resumed.load(tmp_path / "state.ckpt")
+    resumed.start("plateau", 2)
+    assert rates_of(resumed, optimizer, [5]) == [0.2]
+    optimizer.param_groups[0]["lr"] = 0.1  # by the plateau
+    assert rates_of(resumed, optimizer, [6]) == [0.1]
+    # A later cosine has a length of its own.
+    resumed.start("cosine", 2, 8)
+    assert resumed.total_steps == 8
+
+
 @pytest.mark.parametrize(
     "kind, warmup_steps, key",
     [

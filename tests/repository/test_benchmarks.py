@@ -10,11 +10,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
+import yaml
 from hyperpyyaml import load_hyperpyyaml
+from inference.trained import checkpoint_folder
 from made_runs import make_run
 from metrics import METRICS
-from recipe import ROOT
+from recipe import ROOT, SAMPLES, hparams_of
+from separator import Separator
 
 sys.path.append(str(ROOT / "benchmarks"))
 SMALL = {"N": 8, "B": 8, "H": 8, "X": 2, "R": 1}
@@ -266,41 +270,74 @@ def test_arms_are_compared_seed_by_seed(tmp_path):
     assert row["si_sdri"] == pytest.approx(5)
 
 
-def test_the_original_s_way_has_its_classes_and_its_constant(monkeypatch):
+def test_the_original_s_way_has_its_classes_and_its_constant(
+    monkeypatch, tmp_path
+):
     original = load("original")
     monkeypatch.setattr(original.stock, "EPS", 1e-8)
-    monkeypatch.setattr("sys.argv", ["original.py", "--lr=0.1"])
+    words = ["--lr=0.1", f"--output_folder={tmp_path}"]
+    monkeypatch.setattr("sys.argv", ["original.py", *words])
     seen = {}
 
     def run(script, run_name):
+        flags = [word.partition("=") for word in sys.argv[2:]]
+        given = {key[2:]: yaml.safe_load(text) for key, _, text in flags}
+        assert len(given) == len(flags)
         with open(sys.argv[1], encoding="utf-8") as file:
-            flags = [word.partition("=") for word in sys.argv[2:]]
-            given = {key[2:]: text for key, _, text in flags}
-            seen.update(
-                load_hyperpyyaml(
-                    file,
-                    {
-                        key: json.loads(text)
-                        for key, text in given.items()
-                        if key != "variants"
-                    },
-                )
-            )
-        seen["words"] = sys.argv[2:]
+            seen.update(load_hyperpyyaml(file, given))
         # A quiet signal is damped: its variance is below EPS.
         norm = original.stock.GlobalLayerNorm(1)
         signal = torch.tensor([0.005, -0.005]).reshape(1, 2, 1)
         seen["normed"] = norm(signal).abs().max().item()
 
     monkeypatch.setattr(original.runpy, "run_path", run)
-    monkeypatch.chdir(original.SEPARATION)
     original.main()
     assert type(seen["masknet"]) is original.stock.MaskNet
+    parameters = seen["separator"].parameters()
+    assert sum(p.numel() for p in parameters) == 232_216
     assert seen["opt_class"].func is torch.optim.Adam
     assert seen["lr"] == 0.1 and seen["segment_seconds"] == 4.0
-    assert [w for w in seen["words"] if "variants" in w][0].endswith("E,C]")
+    assert "C" in seen["train_mixer"].stages[0]
     expected = 0.005 / (0.005**2 + 1e-4) ** 0.5
     assert seen["normed"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.nightly
+def test_the_original_s_way_trains_and_tests_with_its_constant(
+    monkeypatch, tmp_path
+):
+    """What its test saved is computed again with each constant."""
+    run = tmp_path / "run"
+    words = (
+        "--X=2 --R=1 --number_of_epochs=10 --batch_size=1 --n_test=1 "
+        "--n_valid=1 --save_audio=all --metrics=[si_sdr] --num_workers=0 "
+        "--noprogressbar"
+    )
+    command = [sys.executable, ROOT / "benchmarks/original.py", *words.split()]
+    command += [f"--data_folder={SAMPLES}", f"--output_folder={run}"]
+    subprocess.run(command, check=True, timeout=300, cwd=tmp_path)
+    original = load("original")
+    hparams = hparams_of(N=128, kernel_size=32, stride=16)
+    stock = original.stock.MaskNet(128, 64, 128, 3, 2, 1, 1)
+    parts = {"encoder": hparams["encoder"], "decoder": hparams["decoder"]}
+    separator = Separator(masknet=stock, **parts).eval()
+    for name, part in (*parts.items(), ("masknet", stock)):
+        part.load_state_dict(
+            torch.load(checkpoint_folder(run) / f"{name}.ckpt")
+        )
+    path = str(next(run.glob("audio/*_mixture.wav")))
+    mixture, saved = (
+        torch.from_numpy(soundfile.read(x, dtype="float32")[0])
+        for x in (path, path.replace("_mixture.", "_estimate_s1."))
+    )
+    errors = []
+    for eps in (1e-4, 1e-8):
+        monkeypatch.setattr(original.stock, "EPS", eps)
+        with torch.no_grad():
+            found = separator(mixture[None])[0, :, 0]
+        # It was saved at the level of the reference.
+        errors.append(1 - torch.cosine_similarity(found, saved, 0).item())
+    assert abs(errors[0]) < 1e-6 and errors[1] > 1e-4
 
 
 def test_recordings_lose_where_the_order_of_sources_changes():

@@ -53,6 +53,7 @@ def test_the_space_of_the_recipe_is_one_of_conv_tasnet():
         ("lr: {low: 1, high: 2}", ["--lr=3"], "lr: the space .* command line"),
         ("lr: {low: 1, high: 2}", ["--lr", "3"], "lr: the space .* command"),
         ("learning: {low: 1, high: 2}", [], "'learning' is not a key of"),
+        ("B: {low: 1, high: 2}\nB: {choices: [3]}", [], "B is given twice"),
         ("lr: 0.1", [], "lr: expected {low, high}.* found 0.1"),
         ("lr: {mean: 1, std: 2}", [], "lr: expected {low, high}"),
         ("lr: {low: 1}", [], "lr: expected {low, high}"),

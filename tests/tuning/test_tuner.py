@@ -238,6 +238,12 @@ def test_each_job_has_a_gpu_of_its_own(monkeypatch, visible, expected):
     assert len(_devices(4, ["--device=cpu"])) == 4
 
 
+def test_a_space_leaves_the_keys_of_a_trial_alone(study):
+    space = study.space("n_test: {choices: [1, 2]}")
+    with pytest.raises(ValueError, match="n_test: a trial has its own"):
+        study.tune(space=space)
+
+
 def test_jobs_without_a_gpu_share_the_cores(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr(tuner, "get_available_cpu_count", lambda: 8)

@@ -62,7 +62,7 @@ class Remix:
         self.rows = rows
         kinds = {"background": lambda row: True}
         if task != "ES":
-            kinds["speech"] = lambda row: row["speaker1"] != row["speaker2"]
+            kinds["speech"] = _names_two_speakers
         self.donors = {}
         for setting in sorted({row["setting"] for row in rows.values()}):
             if setting == "dry":
@@ -199,6 +199,10 @@ class Donors:
         donor = self.ids[int(position * (n_able - 1))]
         # The last one stands in for the mixture itself.
         return self.ids[n_able - 1] if donor == mixture_id else donor
+
+
+def _names_two_speakers(row):
+    return len({row["speaker1"], row["speaker2"]} - {""}) == 2
 
 
 def check_number(key, value, lowest, highest):

@@ -49,7 +49,7 @@ def find_loss(name):
     >>> find_loss("si_sdr") is si_sdr_loss
     True
     """
-    if name not in LOSSES:
+    if str(name) not in LOSSES:  # a list cannot be looked up
         near = difflib.get_close_matches(str(name), LOSSES, 1, 0)
         raise ValueError(
             f"loss_name: expected one of {', '.join(LOSSES)}, found {name!r}; "
@@ -182,7 +182,8 @@ def _distance_at(size, estimate, reference, samples):
     valid = (centres < samples[:, None]).unsqueeze(1)
     difference = ((estimate - reference) * valid).square().sum((1, 2)) + TINY
     norm = (reference * valid).square().sum((1, 2))
-    convergence = (difference / norm).sqrt()
+    # A root of the quotient could underflow, and its gradient be NaN.
+    convergence = difference.sqrt() / norm.sqrt()
     logarithms = ((estimate / reference).log().abs() * valid).sum((1, 2))
     return convergence + logarithms / (valid.sum((1, 2)) * estimate.shape[1])
 

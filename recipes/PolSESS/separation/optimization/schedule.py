@@ -153,9 +153,12 @@ class Schedule(ReduceLROnPlateau):
             From 1 on.
         """
         self.step = step
-        if self.kind == "plateau" and step > self.warmup_steps:
+        if self.kind == "cosine" or step <= self.warmup_steps:
+            factor = scale(step, self.warmup_steps, self.total_steps)
+        elif self.total_steps is None:
             return
-        factor = scale(step, self.warmup_steps, self.total_steps)
+        else:  # A resume without the cosine begins at the highest rate.
+            factor, self.total_steps = 1, None
         for group in optimizer.param_groups:
             group["lr"] = max(optimizer.defaults["lr"] * factor, self.lr_min)
 

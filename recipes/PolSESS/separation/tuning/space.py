@@ -38,8 +38,9 @@ def read_space(path, hparams, words):
         Key -> distribution of Optuna.
     """
     with open(path, encoding="utf-8") as file:
+        text = file.read()
         try:
-            forms = yaml.safe_load(file)
+            forms = yaml.safe_load(text)
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{path} is no plain YAML: {reason}") from error
@@ -49,7 +50,10 @@ def read_space(path, hparams, words):
         root = yaml.compose(file, Loader=yaml.SafeLoader)
     known = {key.value for key, _ in getattr(root, "value", None) or []}
     given = {word[2:].partition("=")[0] for word in words if word[:2] == "--"}
+    names = [key.value for key, _ in yaml.compose(text).value]
     for key in forms:
+        if names.count(key) > 1:
+            raise ValueError(f"{path}: {key} is given twice; leave one out")
         if key not in known:
             raise ValueError(f"{path}: {key!r} is not a key of {hparams}")
         if key in given:

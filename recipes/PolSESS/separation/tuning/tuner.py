@@ -36,7 +36,7 @@ LOST_SECONDS = 600  # after which a trial of another machine does not count
 RESTARTS = 2  # of a trial whose training is killed
 FIRST = 3  # trials of a command; where all of them fail, it stops
 # The tuner gives these to train.py.
-OURS = {"n_test", "test_only", "save_folder"}
+OURS = {"n_test", "test_only", "save_folder", "output_folder"}
 say = partial(print, flush=True)
 
 
@@ -90,10 +90,10 @@ def tune(
     for name, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
         if value < 1:
             raise ValueError(f"{name}: expected 1 or more, found {value}")
-    for key in OURS:
-        if any(word.partition("=")[0] == f"--{key}" for word in words):
-            raise ValueError(f"{key}: a trial has its own; leave it out")
     distributions = read_space(space, hparams, words)
+    given = {word.partition("=")[0].lstrip("-") for word in words}
+    for key in OURS & (given | distributions.keys()):
+        raise ValueError(f"{key}: a trial has its own; leave it out")
     devices = _devices(n_jobs, words)
     lock_folder(output_folder)
     folder = Path(output_folder).resolve()
