@@ -84,6 +84,14 @@ def test_changed_options_leave_the_group_without_decay_alone():
     assert rates == [(0.2, 0.25), (0.2, 0.0)]
 
 
+@pytest.mark.parametrize("before, now", [(0.0, 0.1), (0.1, 0.0)])
+def test_a_resume_that_switches_the_decay_is_refused(before, now):
+    parameters = [torch.zeros(2, 2), torch.zeros(2)]
+    old = Adam(parameters, weight_decay=before).state_dict()
+    with pytest.raises(ValueError, match="^weight_decay: .*--init_from"):
+        Adam(parameters, weight_decay=now).load_state_dict(old)
+
+
 def test_each_network_has_both_groups():
     for name in TINY:
         groups = AdamW(tiny(name).parameters()).param_groups

@@ -95,3 +95,9 @@ def test_nothing_of_a_file_is_executed(tmp_path):
 def test_bad_values_are_named(value):
     with pytest.raises(ValueError, match="^early_stopping_epochs: expected"):
         counter_of(value)
+
+
+@pytest.mark.parametrize("value", [0, None, "2"])
+def test_a_number_of_epochs_that_is_none_is_named(value):
+    with pytest.raises(ValueError, match="^number_of_epochs: expected 1"):
+        EpochCounter(value, value, limit_warmup=0, direction="max")

@@ -160,6 +160,10 @@ def test_a_crash_is_named_and_the_study_goes_on(study, capsys):
     assert "Trials: 2 fail, 3 complete." in text
 
 
+def test_a_study_without_a_complete_trial_is_an_error(study):
+    assert study.tune("--fails=[0]", n_trials=1) == 1
+
+
 def test_a_command_whose_first_trials_fail_stops(study):
     message = "the first 3 trials failed, trial 2 with exit code 1: .*/data"
     with pytest.raises(ValueError, match=message):
@@ -257,6 +261,12 @@ def test_jobs_without_a_gpu_share_the_cores(monkeypatch):
     [
         ("--n_trials=0", "n_trials: expected 1 or more, found 0"),
         ("--n_jobs=0", "n_jobs: expected 1 or more, found 0"),
+        ("--sampler_seed=-1", "sampler_seed: expected 0 or more, found -1"),
+        (
+            "--n_startup_trials=-1",
+            "n_startup_trials: expected 0 or more, found",
+        ),
+        ("--n_warmup_epochs=-1", "n_warmup_epochs: expected 0 or more, found"),
         ("--n_test=4", "n_test: a trial has its own"),
         ("--test_only", "test_only: a trial has its own"),
         ("--save_folder=x", "save_folder: a trial has its own"),

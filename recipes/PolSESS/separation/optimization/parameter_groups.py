@@ -48,7 +48,32 @@ def decayed_apart(parameters, weight_decay):
     return [group for group in groups if group["params"]]
 
 
-class Adam(torch.optim.Adam):
+class Apart:
+    """A mixin for torch optimizers of ``decayed_apart`` parameters."""
+
+    def load_state_dict(self, state_dict):
+        """Loads a state, see torch; raises ValueError for one of other groups.
+
+        Arguments
+        ---------
+        state_dict : dict
+            Of the same parameters.
+        """
+        found, expected = (
+            len(state_dict["param_groups"]),
+            len(self.param_groups),
+        )
+        if found != expected:
+            raise ValueError(
+                f"weight_decay: expected a checkpoint with {expected} groups of "
+                f"parameters, found {found}: a resume neither switches the "
+                "decay on or off, nor goes on with a run of an earlier version; "
+                "name another --output_folder, with --init_from for its weights"
+            )
+        super().load_state_dict(state_dict)
+
+
+class Adam(Apart, torch.optim.Adam):
     """torch.optim.Adam of ``decayed_apart`` parameters.
 
     Arguments
@@ -66,7 +91,7 @@ class Adam(torch.optim.Adam):
         super().__init__(groups, weight_decay=weight_decay, **options)
 
 
-class AdamW(torch.optim.AdamW):
+class AdamW(Apart, torch.optim.AdamW):
     """torch.optim.AdamW of ``decayed_apart`` parameters.
 
     Arguments

@@ -32,7 +32,7 @@ class EpochCounter(EpochCounterWithStopper):
       the same a gain: its least difference has the wrong sign for maxima.
     * An epoch whose validation is not finite has no gain.
 
-    Raises ValueError unless ``limit_to_stop`` is a whole number from 1 on.
+    Raises ValueError unless both limits are whole numbers from 1 on.
 
     Arguments
     ---------
@@ -53,6 +53,10 @@ class EpochCounter(EpochCounterWithStopper):
     """
 
     def __init__(self, limit, limit_to_stop, **options):
+        if type(limit) is not int or limit < 1:
+            raise ValueError(
+                f"number_of_epochs: expected 1 or more, found {limit!r}"
+            )
         if type(limit_to_stop) is not int or limit_to_stop < 1:
             raise ValueError(
                 "early_stopping_epochs: expected a number of epochs, 1 or "

@@ -85,11 +85,20 @@ def tune(
     Returns
     -------
     int
-        Exit code: 0, or 128 and the number of the signal that ended it.
+        Exit code: 0, 1 if no trial is complete, or 128 and the number of the
+        signal that ended it.
     """
-    for name, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
-        if value < 1:
-            raise ValueError(f"{name}: expected 1 or more, found {value}")
+    for name, value, lowest in (
+        ("n_trials", n_trials, 1),
+        ("n_jobs", n_jobs, 1),
+        ("sampler_seed", sampler_seed, 0),
+        ("n_startup_trials", n_startup_trials, 0),
+        ("n_warmup_epochs", n_warmup_epochs, 0),
+    ):
+        if value < lowest:
+            raise ValueError(
+                f"{name}: expected {lowest} or more, found {value}"
+            )
     distributions = read_space(space, hparams, words)
     given = {word.partition("=")[0].lstrip("-") for word in words}
     for key in OURS & (given | distributions.keys()):
@@ -278,7 +287,8 @@ class Tuner:
         say(
             f"\n{write_report(self.study, self.space, self.words, self.folder)}"
         )
-        return 0
+        complete = self.study.get_trials(states=(TrialState.COMPLETE,))
+        return 0 if complete else 1
 
     def _on_signal(self, number, frame):
         self.interrupted_by = number
