@@ -127,7 +127,9 @@ def _change(then, now, root, table):
     if _is_digest(then) and _is_digest(now):
         if table and now == _digest(table) and copy.exists():
             changes = compare_tables(copy, table)
-            return f"{table} is another table: {changes}; restore it from {copy}"
+            return (
+                f"{table} is another table: {changes}; restore it from {copy}"
+            )
         return "the file is another one, its rows changed; restore it"
     then, now = (
         "a table" if _is_digest(value) else value for value in (then, now)

@@ -39,7 +39,7 @@ Segment = collections.namedtuple("Segment", "recording start end signal")
 def _frame_levels(signal, frame_samples):
     """RMS of each complete frame, shape [frame]."""
     n_frames = len(signal) // frame_samples
-    frames = signal[: n_frames * frame_samples].reshape(n_frames, -1)
+    frames = signal[: n_frames * frame_samples].reshape(-1, frame_samples)
     return np.sqrt(np.mean(np.square(frames), axis=1))
 
 

@@ -135,11 +135,11 @@ def _check_file(line, row, folder):
     problems = []
     # Durations are rounded or cut to the digits that are written.
     digits = len(row["duration"].replace(",", ".").partition(".")[2])
-    tolerance = max(DURATION_TOLERANCE_SECONDS, 10.0**-digits)
+    rounding = max(DURATION_TOLERANCE_SECONDS, 10.0**-digits)
     for column, real, tolerance in (
         ("sampleRate", rate, 0),
         ("channels", channels, 0),
-        ("duration", frames / rate, tolerance),
+        ("duration", frames / rate, rounding),
     ):
         text = row[column]
         if text and not abs(_number(text) - real) <= tolerance:
