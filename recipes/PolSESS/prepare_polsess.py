@@ -369,9 +369,10 @@ def _make_row(split, folder, place, header, cells):
 
 
 def _add_speakers(rows):
-    """Reads the speakers of one split from the paths of its recordings.
+    """Fills the speakers of one split, and shortens paths of recordings.
 
-    Where a name does not tell, the folder does, unless all are the same one.
+    Where no column names speakers, the paths do: a file's name or its folder,
+    unless all are the same one.
     """
     for row, key in itertools.product(rows, RECORDINGS):
         row[key] = row[key].replace("\\", "/")
@@ -382,8 +383,9 @@ def _add_speakers(rows):
         speakers = {}
     speakers.update((p, m[1] or m[2]) for p, m in named.items() if m)
     for row in rows:
-        row["speaker1"] = speakers.get(row["recording1"], "")
-        row["speaker2"] = speakers.get(row["recording2"], "")
+        for n in "12":
+            guess = speakers.get(row[f"recording{n}"], "")
+            row[f"speaker{n}"] = row["cells"].get(f"speech{n}Speaker", guess)
         for key in RECORDINGS:
             # EMU repeats its file names in every session.
             row[key] = "/".join(row[key].lower().split("/")[-3:])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from audit.full import audit as full
 from audit.samples import check_level, check_residue
-from corpora import MadeCorpus
+from corpora import COLUMNS, MadeCorpus
 
 LSB = 2**-15
 
@@ -154,3 +154,33 @@ def test_flat_source_folders_say_nothing_about_speakers(tmp_path, folder):
     assert found == ({("same speaker twice", "clips")} if folder else set())
     speakers = {line["speaker1"] for line in corpus.read("train_C")}
     assert speakers == {"ewa", "jan", folder.strip("/")}
+
+
+def test_columns_of_speakers_count_and_not_the_folders(tmp_path):
+    corpus = MadeCorpus(tmp_path)
+    names = ("speech1Speaker", "speech2Speaker")
+    for subset, rows in corpus.rows.items():
+        for number, row in enumerate(rows):
+            for name in names:
+                # Folders, and file names such as those of MLS, mislead.
+                row[f"{name[:7]}OryginalPath"] = f"clips/1_2_{number}.wav"
+                row[f"{name[:7]}OryginalPath"] += subset + name
+                row[name] = f"{subset}_{name}_{number}"
+    corpus.rows["train"][0]["speech1OryginalPath"] = "others/1.wav"
+    corpus.rows["train"][1][names[1]] = corpus.rows["train"][1][names[0]]
+    corpus.rows["test"][0][names[0]] = "train_speech1Speaker_0"
+    for subset in corpus.rows:
+        corpus.write(subset, [*COLUMNS, *names])
+    for audit, shared in ((None, "1 in 1 mixtures"), (full, "train_speech1")):
+        corpus.prepare(audit=audit)
+        found = {line[1]: line[4] for line in details(corpus)}
+        assert set(found) == {"same speaker twice", "shared speaker"}
+        assert found["same speaker twice"] == "train_speech1Speaker_1"
+        assert found["shared speaker"].startswith(shared)
+    speakers = [row["speaker1"] for row in corpus.read("train_C")]
+    assert sorted(speakers) == [f"train_speech1Speaker_{n}" for n in range(4)]
+    # A corpus without them, as before.
+    corpus.write("train")
+    corpus.prepare("train")
+    assert {line[1] for line in details(corpus)} == {"same speaker twice"}
+    assert {row["speaker2"] for row in corpus.read("train_C")} == {"1"}

@@ -31,8 +31,8 @@ from simulate.corpus import row_files
 from simulate.render import render_row
 from simulate.reverb import plate_response
 from simulate.segments import MIN_SPEECH_DBFS
-from simulate.sources import SimulationError
 from simulate.speech import read_sentences
+from simulate.tables import SimulationError
 
 RECIPE = ROOT / "recipes/PolSESS"
 SCRIPT = RECIPE / "simulate/make_corpus.py"
@@ -60,7 +60,7 @@ def sum_of(samples):
 def test_tree_holds_named_files_that_add_up_and_the_audit_nothing(
     corpus, tmp_path
 ):
-    named = ["corpus.json"]
+    named = ["corpus.json", "sources_table.csv"]
     for subset, count in (("train", 12), ("val", 3), ("test", 3)):
         rows = rows_of(corpus, subset)
         assert len(rows) == count
@@ -183,9 +183,17 @@ def test_softest_usable_speech_and_loudest_event_pass_the_audit(tmp_path):
         ("Mini", {"sample_rate": 16000}, "sample_rate: 8000 there, 16000 now"),
         ("Mini", {"segment_seconds": 2}, "segment_seconds: 1.0 there, 2.0 now"),
         ("Mini", {"indoor_ratio": 0.9}, "indoor_ratio: 0.5 there, 0.9 now"),
-        ("Mini", {"sources": None}, "built-in now"),
+        ("Mini", {"sources": None}, "a table there, built-in now"),
+        ("Mini", {"event_range_db": (-9, 0)}, "None there, [-9.0, 0.0] now"),
+        ("New", {"event_range_db": (3, 0)}, "--event_range_db is 3 0, exp"),
+        ("New", {"sources": "."}, "a folder, expected a table (CSV)"),
+        ("New", {"class_map": "none.csv"}, "none.csv: no such file"),
         ("New", {"sources": "none.csv"}, "none.csv: no such file"),
-        ("New", {"segment_seconds": 5.0}, "train: 0 speaker"),
+        (
+            "New",
+            {"segment_seconds": 5.0},
+            "train: expected two speakers: 0 speaker",
+        ),
         ("New", {"n_train": -1}, "--n_train is -1, expected 0 or more"),
         ("New", {"n_train": 0, "n_val": 0, "n_test": 0}, "all 0"),
         ("New", {"seed": -2}, "--seed is -2"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from own_sources import contents, make, rows_of, times
+from simulate.audio import SegmentReader
 from simulate.corpus import row_files
 
 TRAIN = {"n_train": 12, "n_val": 0, "n_test": 0}
@@ -44,8 +45,8 @@ def make_until(module, name, number, *arguments, **options):
 @pytest.mark.parametrize(
     "module, name, number",
     [
-        (os, "replace", 2),  # before the table of rows
-        (soundfile, "read", 14),  # while rows are drawn
+        (os, "replace", 3),  # before the table of rows
+        (SegmentReader, "read", 14),  # while rows are drawn
         (soundfile, "write", 1),  # in the first file
         (os, "replace", 40),  # among the files of a later row
     ],
@@ -66,7 +67,8 @@ def test_killed_it_goes_on_with_fewer_and_then_all(
     assert rows_of(root) == rows_of(corpus)[:4]
     smaller = times(root)
     assert set(smaller) == {
-        *("corpus.json", "train/corpus_Mini_train_final.csv"),
+        *("corpus.json", "sources_table.csv"),
+        "train/corpus_Mini_train_final.csv",
         *(*files_of(rows_of(root)), *killed),
     }
     make(root, sources=own)
@@ -83,16 +85,16 @@ def test_what_is_there_is_neither_drawn_nor_rendered_again(
     root = tmp_path / "Mini"
     wavs = files_of(rows_of(corpus))
     # Killed before the table gets its final name.
-    make_until(os, "replace", 3 + len(wavs), root, **TRAIN, sources=own)
+    make_until(os, "replace", 4 + len(wavs), root, **TRAIN, sources=own)
     before = times(root)
     assert set(wavs) < set(before) and not list(root.rglob("*_final.csv"))
-    read, n_read = soundfile.read, []
+    read, n_read = SegmentReader.read, []
 
-    def count(path, **options):
+    def count(reader, path, *place):
         n_read.append(path)
-        return read(path, **options)
+        return read(reader, path, *place)
 
-    monkeypatch.setattr(soundfile, "read", count)
+    monkeypatch.setattr(SegmentReader, "read", count)
     make(root, **TRAIN, sources=own)
     assert not n_read
     deleted = {f"train/{row_files(rows_of(root)[1])['mixFile']}"}

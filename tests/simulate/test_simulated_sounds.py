@@ -103,7 +103,9 @@ def test_classes_sound_different_and_events_in_every_segment(role):
     for i, first in enumerate(names):
         for second in names[:i]:
             distance = np.abs(spectra[first] - spectra[second]).mean()
-            assert distance > 0.5, (first, second, distance)
+            # h, m and l are one kind of place, and differ in reverberation.
+            alike = {first, second} <= {"h", "m", "l"}
+            assert (distance > 0.5) != alike, (first, second, distance)
 
 
 @pytest.fixture

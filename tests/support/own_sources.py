@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import soundfile
-from simulate.acoustics import SUBSETS
+from simulate.acoustics import BUILT_IN, SUBSETS
 from simulate.audio import SegmentReader
 from simulate.corpus import row_files
 from simulate.make_corpus import make_corpus, parse_arguments
@@ -20,7 +20,13 @@ USUAL |= {"seed": 3, "segment_seconds": 1.0, "n_jobs": 1}
 def words(root, **options):
     """The options of the command that makes a corpus."""
     pairs = {"output_folder": root, **USUAL, **options}.items()
-    return [f"--{name}={value}" for name, value in pairs if value is not None]
+    given = []
+    for name, value in pairs:
+        if isinstance(value, tuple):
+            given += [f"--{name}", *map(str, value)]
+        elif value is not None:
+            given.append(f"--{name}={value}")
+    return given
 
 
 def make(root, **options):
@@ -64,12 +70,12 @@ def read_table(table):
         return list(csv.DictReader(lines))
 
 
-def pool_of(table, segment_seconds=2.0, without=()):
+def pool_of(table, segment_seconds=2.0, without=(), classes=BUILT_IN):
     """The training pool of a table, without some classes and speakers."""
     reader = SegmentReader(table.parent, 8000, segment_seconds)
-    found = read_sources(table)
+    found = read_sources(table, classes)
     found = [r for r in found if not {*r.labels, r.speaker} & {*without}]
-    return SourcePool(found, "train", reader)
+    return SourcePool(found, "train", reader, classes)
 
 
 def rewrite(table, subject, change):

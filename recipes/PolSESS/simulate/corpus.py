@@ -20,6 +20,7 @@ from tqdm import tqdm
 from simulate.audio import replacing
 from simulate.metadata import METADATA_COLUMNS, draw_row
 from simulate.render import render_missing
+from simulate.tables import SimulationError
 
 FOLDERS = sorted({folder for _, folder in FILES.values()})
 LARGEST_BATCH = 256  # rows that a process gets at a time
@@ -62,7 +63,8 @@ class SubsetBuilder:
     n_rows : int
         Number of mixtures wanted; existing ones are never removed.
     options : dict
-        seed, sample_rate, segment_seconds and indoor_ratio.
+        seed, sample_rate, segment_seconds, indoor_ratio and, if events have
+        a range of levels, event_range_db.
     n_jobs : int
         Number of processes.
     """
@@ -108,15 +110,23 @@ class SubsetBuilder:
     def _draw(self, pool):
         """Stage 1: appends the rows that the table lacks."""
         n_drawn = self._open_rows_table()
-        seed, ratio = self.options["seed"], self.options["indoor_ratio"]
+        names = ("seed", "indoor_ratio", "event_range_db")
+        options = [self.options.get(name) for name in names]
         indices = range(n_drawn, self.n_rows)
         tasks = (
-            joblib.delayed(draw_row)(pool, index, seed, ratio)
-            for index in indices
+            joblib.delayed(draw_row)(pool, index, *options) for index in indices
         )
+        with open(self.rows_table, encoding="utf-8", newline="") as table:
+            columns = next(csv.reader(table))
+        # A corpus of an earlier version keeps its columns.
+        if "speech1GainDB" not in columns and pool.has_gains:
+            raise SimulationError(
+                f"{self.rows_table}: an earlier version made this corpus, and "
+                "did not apply gainDB; use another --output_folder"
+            )
         with open(self.rows_table, "a", encoding="utf-8", buffering=1) as table:
             writer = csv.DictWriter(
-                table, METADATA_COLUMNS, lineterminator="\n"
+                table, columns, extrasaction="ignore", lineterminator="\n"
             )
             for row in self._parallel(tasks, len(indices), "metadata"):
                 writer.writerow(row)

@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import pathlib
+import shutil
 import sys
 
 if not __package__:
@@ -24,12 +25,13 @@ import joblib
 from official.corpus import add_options, official_options, write_sources
 from official.table import OfficialError
 
-from simulate.acoustics import SUBSETS
+from simulate.acoustics import SUBSETS, Classes
 from simulate.audio import replacing
 from simulate.builtin import make_sources
 from simulate.corpus import SubsetBuilder
-from simulate.sources import SimulationError, read_pools
+from simulate.sources import read_pools
 from simulate.speech import find_engine
+from simulate.tables import SimulationError, compare_tables, read_text
 
 SAMPLE_RATES = (8000, 16000)
 # Lowest and highest value of the options.
@@ -39,6 +41,10 @@ RANGES = {
     "segment_seconds": (0.5, 60),
     "indoor_ratio": (0, 1),
 }
+# In corpus.json only where they are given.
+OPTIONAL = ("event_range_db", "class_map")
+# The sources table of a corpus is kept, to say what changed in it.
+TABLE_COPY = "sources_table.csv"
 
 
 def make_corpus(arguments):
@@ -64,8 +70,11 @@ def make_corpus(arguments):
         "indoor_ratio": arguments.indoor_ratio,
         "sources": _digest(table) if table else "built-in",
         **official,
+        "event_range_db": arguments.event_range_db,
+        "class_map": _digest(arguments.class_map),
     }
-    _check_same_corpus(root, options)
+    _check_same_corpus(root, options, table)
+    classes = Classes(arguments.class_map)
     n_jobs = joblib.effective_n_jobs(arguments.n_jobs)
     counts = {name: getattr(arguments, f"n_{name}") for name in SUBSETS}
     builders = [
@@ -78,25 +87,24 @@ def make_corpus(arguments):
             table = root / "sources/official.csv"
             if not (root / "corpus.json").exists():
                 write_sources(arguments, official, table)
-        table = pathlib.Path(table or _builtin_sources(root, options, n_jobs))
+        table = table or _builtin_sources(root, options, n_jobs)
         subsets = [builder.subset for builder in builders]
-        pools = read_pools(table.resolve(), subsets, options)
-        _record_options(root, options)
+        pools = read_pools(table.resolve(), subsets, options, classes)
+        _record_options(root, options, arguments.sources)
         for builder, pool in zip(builders, pools):
             builder.build(pool)
     print(f"{root}: complete")
 
 
 def _digest(table):
-    """SHA-256 of a sources table."""
-    if not pathlib.Path(table).is_file():
-        raise SimulationError(
-            f"{table}: no such file; pass --sources TABLE.csv"
-        )
-    return hashlib.sha256(pathlib.Path(table).read_bytes()).hexdigest()
+    """SHA-256 of a table; None if there is none."""
+    if table is None:
+        return None
+    read_text(table)  # says what is wrong with it
+    return hashlib.sha256(table.read_bytes()).hexdigest()
 
 
-def _check_same_corpus(root, options):
+def _check_same_corpus(root, options, table=None):
     """Refuses to add to a corpus that was made with other options."""
     record = root / "corpus.json"
     if not record.exists():
@@ -109,9 +117,9 @@ def _check_same_corpus(root, options):
         return
     recorded = json.loads(record.read_text(encoding="utf-8"))
     different = [
-        f"{name}: {recorded[name]} there, {value} now"
+        f"{name}: {_change(recorded.get(name), value, root, table)}"
         for name, value in options.items()
-        if name in recorded and recorded[name] != value
+        if name in (*recorded, *OPTIONAL) and recorded.get(name) != value
     ]
     if different:
         raise SimulationError(
@@ -119,6 +127,27 @@ def _check_same_corpus(root, options):
             + "\n  ".join(different)
             + "\nUse the same options or another --output_folder."
         )
+
+
+def _change(then, now, root, table):
+    """Says what changed in an option, for a table which of its rows."""
+    copy = root / TABLE_COPY
+    if _is_digest(then) and _is_digest(now):
+        if table and now == _digest(table) and copy.exists():
+            changes = compare_tables(copy, table)
+            return (
+                f"{table} is another table: {changes}; restore it from {copy}"
+            )
+        return "the file is another one, its rows changed; restore it"
+    then, now = (
+        "a table" if _is_digest(value) else value for value in (then, now)
+    )
+    return f"{then} there, {now} now"
+
+
+def _is_digest(value):
+    """True for the SHA-256 of a file."""
+    return isinstance(value, str) and len(value) == 64
 
 
 def _builtin_sources(root, options, n_jobs):
@@ -132,14 +161,22 @@ def _builtin_sources(root, options, n_jobs):
     return table
 
 
-def _record_options(root, options):
-    """Writes corpus.json, unless the corpus has one."""
+def _record_options(root, options, table=None):
+    """Writes corpus.json and a copy of the table, unless they are there."""
     record = root / "corpus.json"
     if record.exists():
         return
     root.mkdir(parents=True, exist_ok=True)
+    if table:
+        with replacing(root / TABLE_COPY) as partial:
+            shutil.copyfile(table, partial)
+    given = {
+        name: value
+        for name, value in options.items()
+        if value is not None or name not in OPTIONAL
+    }
     with replacing(record) as partial:
-        text = json.dumps(options, indent=2) + "\n"
+        text = json.dumps(given, indent=2) + "\n"
         partial.write_text(text, encoding="utf-8")
 
 
@@ -170,14 +207,35 @@ def parse_arguments(words=None):
     add("--segment_seconds", type=float, default=4.0, help="mixture length")
     add("--indoor_ratio", type=float, default=0.5, help="share of indoor rows")
     add("--n_jobs", type=int, default=-1, help="processes, -1: all cores")
-    add("--sources", help="a sources table (CSV); built-in if not given")
+    add(
+        "--sources",
+        type=pathlib.Path,
+        help="a sources table (CSV); built-in if not given",
+    )
     add_options(parser)
+    add(
+        "--class_map",
+        type=pathlib.Path,
+        help="a table (CSV) with scene and event classes of one's own",
+    )
+    add(
+        "--event_range_db",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="level of the event against the speech; that of its recording "
+        "if not given, as in published corpora",
+    )
     arguments = parser.parse_args(words)
     for name, (lowest, highest) in RANGES.items():
         value = getattr(arguments, name)
         if not lowest <= value <= highest:
             text = f"--{name} is {value}, expected {lowest} to {highest}"
             parser.error(text.replace("to inf", "or more"))
+    low, high = arguments.event_range_db or (0, 0)
+    if not -60 <= low <= high <= 30:
+        text = "expected LOW to HIGH within -60 to 30"
+        parser.error(f"--event_range_db is {low:g} {high:g}, {text}")
     if not (arguments.n_train or arguments.n_val or arguments.n_test):
         parser.error("--n_train, --n_val and --n_test are all 0")
     if arguments.n_jobs == 0:
@@ -188,8 +246,5 @@ def parse_arguments(words=None):
 if __name__ == "__main__":
     try:
         make_corpus(parse_arguments())
-    except (
-        *(SimulationError, OfficialError),
-        *(OSError, UnicodeDecodeError),
-    ) as error:
+    except (SimulationError, OfficialError, OSError) as error:
         sys.exit(f"make_corpus: {error}")

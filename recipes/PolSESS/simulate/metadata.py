@@ -14,15 +14,12 @@ import functools
 
 import numpy as np
 
-from simulate.acoustics import (
-    REVERB_RANGES,
-    SCENE_RANGE_DB,
-    SSR_RANGE_DB,
-    SUBSETS,
-)
-from simulate.audio import rms
+from simulate.acoustics import SCENE_RANGE_DB, SSR_RANGE_DB, SUBSETS
+from simulate.audio import PEAK_LIMIT, rms
 from simulate.segments import draw_segment
 
+# The 34 of the published generator, and those of this one: who speaks, where
+# recordings come from, the gains of recordings, the level of the event.
 METADATA_COLUMNS = tuple(
     """
     subset speech1OryginalPath speech1Start speech1End speech2OryginalPath
@@ -31,6 +28,9 @@ METADATA_COLUMNS = tuple(
     eventEnd speaker1File speaker2File eventFile sceneFile reverbForSpeaker1
     reverbForSpeaker2 reverbForEvent mixFile sceneClass eventClass
     preDelayForEvent preDelay1 preDelay2 highCut diffusion decay freqDamp
+    speech1Speaker speech2Speaker speech1Source speech2Source sceneSource
+    eventSource speech1GainDB speech2GainDB sceneGainDB eventGainDB
+    eventOffsetDB eventVolumeGain
     """.split()
 )
 
@@ -38,7 +38,7 @@ NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 NAME_LENGTH = 16
 
 
-def draw_row(pool, index, seed, indoor_ratio):
+def draw_row(pool, index, seed, indoor_ratio, event_range_db=None):
     """Draws one mixture of a subset.
 
     Raises SimulationError when the sources hold no usable segment.
@@ -53,6 +53,9 @@ def draw_row(pool, index, seed, indoor_ratio):
         Seed of the corpus, at least 0.
     indoor_ratio : float
         Probability of an indoor scene.
+    event_range_db : tuple of float, optional
+        Lowest and highest level (RMS) of the event against the sum of the
+        speakers. If None, events keep the level of their recordings.
 
     Returns
     -------
@@ -65,9 +68,7 @@ def draw_row(pool, index, seed, indoor_ratio):
     setting = "indoor" if rng.random() < indoor_ratio else "outdoor"
 
     first = draw(pool.speech)
-    taken = "path" if pool.same_person else "speaker"
-    name = getattr(first.recording, taken)
-    second = draw([r for r in pool.speech if getattr(r, taken) != name])
+    second = draw(pool.others(first.recording))
     scene = draw(pool.scenes[setting])
     scene_class = scene.recording.labels[0]
     event_classes = pool.event_classes[scene_class]
@@ -82,10 +83,25 @@ def draw_row(pool, index, seed, indoor_ratio):
     for name, part in zip(names, (first, second, scene, event)):
         row[f"{name}OryginalPath"] = part.recording.path
         row[f"{name}Start"], row[f"{name}End"] = part.start, part.end
-    _draw_scene_level(rng, row, first.signal, second.signal, scene.signal)
+        row[f"{name}Source"] = part.recording.source
+        row[f"{name}GainDB"] = part.recording.gain_db
+    row["speech1Speaker"] = first.recording.speaker
+    row["speech2Speaker"] = second.recording.speaker
+    gain = second_speaker_gain(first.signal, second.signal, row["SSR"])
+    speech_rms = rms(first.signal + gain * second.signal)
+    _draw_scene_level(rng, row, speech_rms, scene.signal)
     if setting == "indoor":
-        _draw_reverb(rng, row)
+        _draw_reverb(rng, row, pool.reverb_ranges[scene_class])
     _draw_names(rng, row)
+    if event_range_db:
+        # The last draw: all others are the same without it.
+        row["eventOffsetDB"] = rng.uniform(*event_range_db)
+        target_rms = speech_rms * 10 ** (row["eventOffsetDB"] / 20)
+        # An event is as loud as a recording can be at most, see segments.py.
+        row["eventVolumeGain"] = min(
+            target_rms / rms(event.signal),
+            PEAK_LIMIT / float(np.abs(event.signal).max()),
+        )
     return row
 
 
@@ -114,20 +130,17 @@ def second_speaker_gain(speaker_1, speaker_2, ssr_db):
     return rms(speaker_1) / rms(speaker_2) * 10 ** (-ssr_db / 20)
 
 
-def _draw_scene_level(rng, row, speaker_1, speaker_2, scene):
+def _draw_scene_level(rng, row, speech_rms, scene):
     """Fills sceneRandomDB, sceneOffsetDB and sceneVolumeGain."""
     lowest, highest = SCENE_RANGE_DB
     row["sceneRandomDB"] = (highest - lowest) * rng.random()
     row["sceneOffsetDB"] = lowest + row["sceneRandomDB"]
-    gain = second_speaker_gain(speaker_1, speaker_2, row["SSR"])
-    speech_rms = rms(speaker_1 + gain * speaker_2)
     target_rms = speech_rms * 10 ** (row["sceneOffsetDB"] / 20)
     row["sceneVolumeGain"] = target_rms / rms(scene)
 
 
-def _draw_reverb(rng, row):
+def _draw_reverb(rng, row, ranges):
     """Fills the reverberation parameters of an indoor row."""
-    ranges = REVERB_RANGES[row["sceneClass"]]
     shortest, longest = ranges["pre_delay"]
     shift = rng.random() * (longest - shortest)
     row["preDelay1"] = shortest + shift

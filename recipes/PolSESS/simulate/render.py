@@ -54,6 +54,8 @@ def render_row(row, reader):
             row[f"{name}OryginalPath"],
             int(row[f"{name}Start"]),
             int(row[f"{name}End"]),
+            # Corpora of the published generator lack the new columns.
+            float(row.get(f"{name}GainDB") or 0),
         )
         for name in ("speech1", "speech2", "scene", "event")
     )
@@ -62,7 +64,7 @@ def render_row(row, reader):
         "speaker1File": speaker_1,
         "speaker2File": gain * speaker_2,
         "sceneFile": float(row["sceneVolumeGain"]) * scene,
-        "eventFile": event,
+        "eventFile": float(row.get("eventVolumeGain") or 1) * event,
     }
     if row["reverbForSpeaker1"]:
         wet = _reverberation(row, components, reader.sample_rate)

@@ -13,6 +13,8 @@ transfer functions of its parts. The speakers and the event of a mixture share
 one response, as they differ in their pre-delay only.
 """
 
+import functools
+
 import numpy as np
 from scipy.fft import irfft, next_fast_len
 from scipy.signal import fftconvolve
@@ -69,20 +71,28 @@ def plate_response(n_samples, sample_rate, high_cut, diffusion, decay, damping):
     72
     """
     n_grid = next_fast_len(n_samples, real=True)
-    growth = np.log(_WRAP_GUARD) / n_grid
-    # Natural logarithm of 1/z on the circle |z| = exp(growth).
-    log_step = -growth - 2j * np.pi * np.arange(n_grid // 2 + 1) / n_grid
 
     def delay(reference_samples):
         """Transfer function of a delay given at REFERENCE_RATE."""
         samples = round(reference_samples * sample_rate / REFERENCE_RATE)
-        return np.exp(log_step * max(1, samples))
+        return _delay(n_grid, max(1, samples))
 
+    step = _delay(n_grid, 1)
     spectrum = _input_filters(
-        delay, np.exp(log_step), sample_rate, high_cut, diffusion
-    ) * _tank(delay, np.exp(log_step), 1.0 - decay, damping)
+        delay, step, sample_rate, high_cut, diffusion
+    ) * _tank(delay, step, 1.0 - decay, damping)
     response = irfft(spectrum, n_grid)[:n_samples]
+    growth = np.log(_WRAP_GUARD) / n_grid
     return response * np.exp(growth * np.arange(n_samples))
+
+
+@functools.lru_cache(maxsize=32)  # all delays of a plate: 7 MB for 4 s
+def _delay(n_grid, samples):
+    """Transfer function of a delay on the circle |z| = exp(growth)."""
+    growth = np.log(_WRAP_GUARD) / n_grid
+    # Natural logarithm of 1/z.
+    log_step = -growth - 2j * np.pi * np.arange(n_grid // 2 + 1) / n_grid
+    return np.exp(log_step * samples)
 
 
 def _input_filters(delay, step, sample_rate, high_cut, diffusion):

@@ -6,8 +6,8 @@ import functools
 import numpy as np
 
 from simulate.acoustics import SSR_RANGE_DB
-from simulate.audio import FULL_SCALE, read_mono, rms
-from simulate.sources import SimulationError
+from simulate.audio import FULL_SCALE, open_audio, rms, to_mono
+from simulate.tables import SimulationError
 
 # The audit of prepare_polsess.py reports speech files below -50 dBFS (RMS). A
 # file is softer than the segment of speaker 1, which sets the level: by up to
@@ -21,6 +21,7 @@ MIN_SPEECH_DBFS = NEAR_SILENT_DBFS + SSR_RANGE_DB[1] + CLIP_GAIN_DB
 # of its recording (95th percentile) and not below -60 dBFS. Speech with its
 # natural pauses is active for 0.7 to 0.95 of the time.
 FRAME_SECONDS = 0.02
+BLOCK_FRAMES = 500  # read at a time
 ACTIVE_RANGE_DB = 30.0
 ACTIVE_FLOOR = 1e-3
 MIN_ACTIVE_FRACTION = 0.5
@@ -38,17 +39,20 @@ Segment = collections.namedtuple("Segment", "recording start end signal")
 def _frame_levels(signal, frame_samples):
     """RMS of each complete frame, shape [frame]."""
     n_frames = len(signal) // frame_samples
-    frames = signal[: n_frames * frame_samples].reshape(n_frames, -1)
+    frames = signal[: n_frames * frame_samples].reshape(-1, frame_samples)
     return np.sqrt(np.mean(np.square(frames), axis=1))
 
 
 @functools.lru_cache(maxsize=4096)
-def _active_threshold(path):
-    """Frame level above which a speech recording counts as active."""
-    signal, sample_rate = read_mono(path)
-    levels = _frame_levels(signal, round(FRAME_SECONDS * sample_rate))
-    loud = np.percentile(levels, 95)
-    return max(ACTIVE_FLOOR, loud * 10 ** (-ACTIVE_RANGE_DB / 20))
+def _loud_level(path):
+    """Level of the loud frames of a recording, of which a block is in memory."""
+    levels = []
+    with open_audio(path) as file:
+        frame_samples = round(FRAME_SECONDS * file.samplerate)
+        n_block = BLOCK_FRAMES * frame_samples
+        while len(block := file.read(n_block, always_2d=True)):
+            levels.append(_frame_levels(to_mono(block), frame_samples))
+    return np.percentile(np.concatenate(levels), 95)
 
 
 def draw_segment(rng, pool, recordings):
@@ -64,7 +68,7 @@ def draw_segment(rng, pool, recordings):
         Source of the draws.
     pool : SourcePool
         Pool of the recordings.
-    recordings : list of Recording
+    recordings : sequence of Recording
         Recordings of one role, all equally likely.
 
     Returns
@@ -79,7 +83,12 @@ def draw_segment(rng, pool, recordings):
         length = round(reader.segment_seconds * recording.sample_rate)
         start = 1 + int(rng.integers(recording.frames - length + 1))
         end = start + length - 1
-        signal = reader.read(recording.path, start, end)
+        try:
+            gain_db = recording.gain_db
+            signal = reader.read(recording.path, start, end, gain_db)
+        except SimulationError as error:
+            place = f"line {recording.line} of the sources table"
+            raise SimulationError(f"{place}: {error}") from error
         if is_speech:
             # At least the level of one step, as silence has no logarithm.
             level = max(rms(signal), 1 / FULL_SCALE)
@@ -103,7 +112,9 @@ def _is_active(signal, reader, recording):
     """Tells whether a segment of a speech recording holds enough speech."""
     frame_samples = round(FRAME_SECONDS * reader.sample_rate)
     levels = _frame_levels(signal, frame_samples)
-    threshold = _active_threshold(reader.folder / recording.path)
+    range_db = recording.gain_db - ACTIVE_RANGE_DB
+    loud = _loud_level(reader.folder / recording.path)
+    threshold = max(ACTIVE_FLOOR, loud * 10 ** (range_db / 20))
     return np.mean(levels > threshold) >= MIN_ACTIVE_FRACTION
 
 

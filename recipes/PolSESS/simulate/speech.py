@@ -23,7 +23,7 @@ except ImportError:
     espeakng_loader = None
 
 from simulate.acoustics import SUBSETS
-from simulate.sources import SimulationError
+from simulate.tables import SimulationError
 
 HERE = pathlib.Path(__file__).resolve().parent
 ENGINE = "espeakng-loader"

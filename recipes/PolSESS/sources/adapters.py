@@ -14,7 +14,7 @@ import csv
 import io
 import re
 
-from simulate.sources import SimulationError
+from simulate.tables import SimulationError
 
 # Formats that libsndfile reads, and some that it does not.
 READABLE = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"}

@@ -11,7 +11,7 @@ import functools
 import math
 
 import joblib
-from simulate.sources import SimulationError
+from simulate.tables import SimulationError
 from tqdm import tqdm
 
 from sources.adapters import FOREIGN

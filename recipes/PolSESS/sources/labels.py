@@ -15,7 +15,7 @@ import pathlib
 import re
 
 from simulate.acoustics import INDOOR_SCENES, SCENE_CLASSES, event_scenes
-from simulate.sources import SimulationError
+from simulate.tables import SimulationError
 
 from sources.adapters import read_table
 

@@ -27,7 +27,7 @@ if not __package__:
 import joblib
 from simulate.acoustics import SUBSETS
 from simulate.audio import replacing
-from simulate.sources import SimulationError
+from simulate.tables import SimulationError
 
 from sources.adapters import ADAPTERS
 from sources.collect import Corpus, check_subsets, collect, in_parallel

@@ -8,7 +8,7 @@ import csv
 import pathlib
 import re
 
-from simulate.sources import SimulationError
+from simulate.tables import SimulationError
 
 from sources.adapters import read_text
 
