@@ -1,7 +1,7 @@
 """Sources and a corpus that the tests of this room share."""
 
 import pytest
-from sources import make, write_sources
+from own_sources import make, write_sources
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,19 @@ import tracemalloc
 import numpy as np
 import pytest
 import soundfile
+from own_sources import (
+    COLUMNS,
+    contents,
+    level_db,
+    make,
+    pool_of,
+    read_table,
+    rewrite,
+    rows_of,
+    samples_of,
+    write_sources,
+    write_table,
+)
 from simulate.acoustics import BUILT_IN, Classes
 from simulate.audio import (
     count_missing,
@@ -20,19 +33,6 @@ from simulate.metadata import draw_row
 from simulate.segments import _frame_levels, _loud_level
 from simulate.sources import Others, read_pools, read_sources
 from simulate.tables import SimulationError, compare_tables, read_rows
-from sources import (
-    COLUMNS,
-    contents,
-    level_db,
-    make,
-    pool_of,
-    read_table,
-    rewrite,
-    rows_of,
-    samples_of,
-    write_sources,
-    write_table,
-)
 
 OPTIONS = {"sample_rate": 8000, "segment_seconds": 1.0, "indoor_ratio": 0.5}
 TRAIN = {"n_train": 4, "n_val": 0, "n_test": 0}

@@ -8,10 +8,19 @@ import subprocess
 import sys
 
 import numpy as np
+import own_sources as sources
 import pytest
 import soundfile
-import sources
 from audit.full import audit
+from own_sources import (
+    RATE,
+    contents,
+    level_db,
+    make,
+    pool_of,
+    rows_of,
+    samples_of,
+)
 from prepare_polsess import prepare_polsess
 from recipe import ROOT, SAMPLES
 from scipy.signal import resample_poly
@@ -24,7 +33,6 @@ from simulate.reverb import plate_response
 from simulate.segments import MIN_SPEECH_DBFS
 from simulate.speech import read_sentences
 from simulate.tables import SimulationError
-from sources import RATE, contents, level_db, make, pool_of, rows_of, samples_of
 
 RECIPE = ROOT / "recipes/PolSESS"
 SCRIPT = RECIPE / "simulate/make_corpus.py"

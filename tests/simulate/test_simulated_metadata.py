@@ -5,10 +5,10 @@ import math
 import corpora
 import numpy as np
 import pytest
+from own_sources import RATE, SECONDS, pool_of, rewrite, write_sources
 from simulate.acoustics import REVERB_RANGES
 from simulate.metadata import METADATA_COLUMNS, draw_row
 from simulate.tables import SimulationError
-from sources import RATE, SECONDS, pool_of, rewrite, write_sources
 
 SPEAKERS = ["train_anna", "train_jan"]
 

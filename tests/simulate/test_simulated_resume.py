@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from own_sources import contents, make, rows_of, times
 from simulate.audio import SegmentReader
 from simulate.corpus import row_files
-from sources import contents, make, rows_of, times
 
 TRAIN = {"n_train": 12, "n_val": 0, "n_test": 0}
 

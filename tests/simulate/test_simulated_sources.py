@@ -1,12 +1,12 @@
 """The sources table: reading, refusals, built-in plan."""
 
 import pytest
+from own_sources import RATE, SECONDS, pool_of, read_table, write_table
 from simulate.acoustics import REVERB_RANGES, SCENE_CLASSES, event_scenes
 from simulate.builtin import plan_sources
 from simulate.sounds import read_sounds
 from simulate.sources import COLUMNS, read_pools, read_sources
 from simulate.tables import SimulationError, list_causes
-from sources import RATE, SECONDS, pool_of, read_table, write_table
 
 
 @pytest.fixture
