@@ -28,7 +28,7 @@ def remix_of(rows, task="SB"):
 
 
 def chosen(rows, epochs=300, parts=("s1", "s2", "scene", "event")):
-    """What is chosen for each mixture in many epochs."""
+    """Chosen parts of each mixture in many epochs."""
     remix, needed = remix_of(rows), dict.fromkeys(parts, 100)
     return [
         (i, remix.choose(i, needed, partial(draw, 1, epoch, i)))

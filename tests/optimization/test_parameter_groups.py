@@ -94,5 +94,6 @@ def test_a_resume_that_switches_the_decay_is_refused(before, now):
 
 def test_each_network_has_both_groups():
     for name in TINY:
-        groups = AdamW(tiny(name).parameters()).param_groups
+        weights = tiny(name).parameters()
+        groups = AdamW(weights, weight_decay=0.01).param_groups
         assert [g["weight_decay"] for g in groups] == [0.01, 0.0], name

@@ -306,7 +306,7 @@ def test_the_original_s_way_has_its_classes_and_its_constant(
 def test_the_original_s_way_trains_and_tests_with_its_constant(
     monkeypatch, tmp_path
 ):
-    """What its test saved is computed again with each constant."""
+    """Each constant computes the saved estimate again."""
     run = tmp_path / "run"
     words = (
         "--X=2 --R=1 --number_of_epochs=10 --batch_size=1 --n_test=1 "

@@ -48,7 +48,7 @@ class Study:
         return pd.read_csv(path, keep_default_na=False)
 
     def results(self, name="study"):
-        """What does not depend on the time it took."""
+        """The results without durations."""
         return self.table(name).drop(columns="seconds").values.tolist()
 
     def starts(self, name="study"):

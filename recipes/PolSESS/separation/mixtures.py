@@ -266,6 +266,8 @@ def load_mixtures(
     if limit is not None and (type(limit) is not int or limit < 1):
         raise ValueError(
             f"n_{split}: expected a positive integer or null, found {limit!r}"
+            + "; 0 leaves the test out, and --test_only asks for it"
+            * (limit == 0 and split == "test")
         )
     mixtures = {}
     for variant in [v for v in VARIANTS if v in variants]:

@@ -49,7 +49,21 @@ def decayed_apart(parameters, weight_decay):
 
 
 class Apart:
-    """A mixin for torch optimizers of ``decayed_apart`` parameters."""
+    """A mixin for torch optimizers of ``decayed_apart`` parameters.
+
+    Arguments
+    ---------
+    params : iterable
+        Parameters or groups.
+    weight_decay : float
+        0 for none.
+    **options : dict
+        See the optimizer of torch.
+    """
+
+    def __init__(self, params, weight_decay, **options):
+        groups = decayed_apart(params, weight_decay)
+        super().__init__(groups, weight_decay=weight_decay, **options)
 
     def load_state_dict(self, state_dict):
         """Loads a state, see torch; raises ValueError for one of other groups.
@@ -74,36 +88,8 @@ class Apart:
 
 
 class Adam(Apart, torch.optim.Adam):
-    """torch.optim.Adam of ``decayed_apart`` parameters.
-
-    Arguments
-    ---------
-    params : iterable
-        Parameters or groups.
-    weight_decay : float
-        0 for none.
-    **options : dict
-        See the parent.
-    """
-
-    def __init__(self, params, weight_decay=0.0, **options):
-        groups = decayed_apart(params, weight_decay)
-        super().__init__(groups, weight_decay=weight_decay, **options)
+    """torch.optim.Adam of ``decayed_apart`` parameters, see ``Apart``."""
 
 
 class AdamW(Apart, torch.optim.AdamW):
-    """torch.optim.AdamW of ``decayed_apart`` parameters.
-
-    Arguments
-    ---------
-    params : iterable
-        Parameters or groups.
-    weight_decay : float
-        0 for none.
-    **options : dict
-        See the parent.
-    """
-
-    def __init__(self, params, weight_decay=0.01, **options):
-        groups = decayed_apart(params, weight_decay)
-        super().__init__(groups, weight_decay=weight_decay, **options)
+    """torch.optim.AdamW of ``decayed_apart`` parameters, see ``Apart``."""

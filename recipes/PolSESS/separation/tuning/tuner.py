@@ -238,7 +238,7 @@ class Job:
 
 
 def trial_of(trial):
-    """What the storage holds of a trial."""
+    """Reads a trial from the storage."""
     trials = trial.study.get_trials(deepcopy=False)
     return next(t for t in trials if t.number == trial.number)
 
@@ -356,7 +356,7 @@ class Tuner:
             self._fail(job, code, job.training.last_line())
 
     def _restart(self, job, code):
-        """Lets a training that was killed go on, but not for ever."""
+        """Restarts a training that was killed, up to RESTARTS times."""
         if self.interrupted_by is not None:  # a signal to all
             return
         kills = job.trial.user_attrs.get("kills", 0) + 1
