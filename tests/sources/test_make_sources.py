@@ -241,8 +241,8 @@ def test_without_official_split_speakers_are_drawn(data, tmp_path):
 def test_a_class_map_gives_scenes_of_ones_own(data, tmp_path):
     class_map = tmp_path / "map.csv"
     class_map.write_text(
-        "role,class,setting,scenes\nenvScene,cellar,indoor,\n"
-        "events,Keys_jangling,,cellar\n",
+        "role,class,scenes,like\nenvScene,cellar,,home\n"
+        "events,Keys_jangling,cellar,\n",
         encoding="utf-8",
     )
     for number in range(3):

@@ -241,7 +241,7 @@ def _stratum(classes, recording):
     if recording.role == "speech":
         return "", ""
     label = recording.name.split(",")[0]
-    return label, f"the rest, {label in classes.indoor}"
+    return label, f"the rest, {classes.settings.get(label)}"
 
 
 def _without_lonely_scenes(recordings, classes, report):
@@ -253,7 +253,7 @@ def _without_lonely_scenes(recordings, classes, report):
             events[recording.subset].update(recording.name.split(","))
     for recording in recordings:
         fits = recording.role != "envScene" or any(
-            recording.name in classes.scenes_of.get(event, ())
+            recording.name in classes.event_scenes.get(event, ())
             for event in events[recording.subset]
         )
         if fits:

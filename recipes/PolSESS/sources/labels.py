@@ -14,13 +14,9 @@ import difflib
 import pathlib
 import re
 
-from simulate.acoustics import INDOOR_SCENES, SCENE_CLASSES, event_scenes
-from simulate.tables import SimulationError
-
-from sources.adapters import read_table
+from simulate import acoustics
 
 VOICE = "voice"
-MAP_COLUMNS = ("role", "class", "setting", "scenes")
 
 
 def normalise(label):
@@ -44,7 +40,7 @@ def normalise(label):
     return re.sub(r"[\W_]+", "_", label.strip().lower()).strip("_")
 
 
-class Classes:
+class Classes(acoustics.Classes):
     """The classes of scenes and events, and the labels that lead to them.
 
     Raises SimulationError for a class map that cannot be used.
@@ -53,24 +49,11 @@ class Classes:
     ---------
     class_map : pathlib.Path, optional
         Table (CSV) of own scenes and events, as make_corpus.py takes it.
-
-    Attributes
-    ----------
-    indoor : set of str
-        The scene classes with reverberation.
-    scenes_of : dict
-        Event class -> set of scene classes (str) that it is compatible with.
     """
 
     def __init__(self, class_map=None):
-        self.indoor = set(INDOOR_SCENES)
-        self.scenes_of = {k: set(v) for k, v in event_scenes().items()}
-        self.names = {
-            "envScene": list(SCENE_CLASSES),
-            "events": list(event_scenes()),
-        }
-        for row in _read_map(class_map) if class_map else ():
-            self._add(row)
+        super().__init__(class_map)
+        self.names = {"envScene": self.settings, "events": self.event_scenes}
         self._classes = {
             role: {normalise(n): n for n in reversed(names)}
             for role, names in self.names.items()
@@ -82,17 +65,6 @@ class Classes:
                 known = self._classes[row["role"]]
                 # A class of one's own goes before a label of the same name.
                 known.setdefault(normalise(row["label"]), row["class"])
-
-    def _add(self, row):
-        """Adds a row of a class map."""
-        name, scenes = row["class"], row["scenes"].split()
-        if name not in self.names[row["role"]]:
-            self.names[row["role"]].append(name)
-        if row["role"] == "envScene":
-            change = set.add if row["setting"] == "indoor" else set.discard
-            change(self.indoor, name)
-        else:
-            self.scenes_of.setdefault(name, set()).update(scenes)
 
     def find(self, role, labels, any_label=False):
         """Finds the classes of a recording.
@@ -113,7 +85,7 @@ class Classes:
         reason : str
             Why it is left out; empty if it is not.
         """
-        exact, known = set(self.names[role]), self._classes[role]
+        exact, known = self.names[role], self._classes[role]
         found = [
             label if label in exact else known.get(normalise(label))
             for label in labels
@@ -150,24 +122,3 @@ class Classes:
         }
         near = difflib.get_close_matches(normalise(label), known, 1)
         return known[near[0]] if near else ""
-
-
-def _read_map(path):
-    """Rows of a class map with stripped cells; refuses what has no meaning."""
-    rows = [
-        {name: row[name].strip() for name in MAP_COLUMNS}
-        for row in read_table(path, MAP_COLUMNS)
-    ]
-    for line, row in enumerate(rows, start=2):
-        for name, known in (
-            ("role", ("envScene", "events")),
-            ("setting", ("indoor", "outdoor")),
-        ):
-            if row[name] not in known and (
-                name == "role" or row["role"] == "envScene"
-            ):
-                raise SimulationError(
-                    f"{path}, line {line}: {name} {row[name]!r}, expected "
-                    f"one of {', '.join(known)}"
-                )
-    return rows

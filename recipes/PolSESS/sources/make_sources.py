@@ -67,7 +67,7 @@ def make_sources(arguments):
     corpora = _read_corpora(arguments)
     recordings = collect(corpora, classes, report, arguments)
     problems, report.warnings = check_subsets(
-        recordings, arguments.split, classes.indoor
+        recordings, arguments.split, classes.reverb_ranges
     )
     print(report.text())
     if problems:
