@@ -95,6 +95,11 @@ def official_options(arguments):
             )
         roots[name] = str(pathlib.Path(folder).expanduser().resolve())
     table = pathlib.Path(arguments.official)
+    if not table.is_file():
+        raise OfficialError(
+            f"--official {table}: no such file; expected dataSources.mat or "
+            "its .csv. --splits says clean or exact"
+        )
     speakers = find_speaker_list(
         arguments.emu_speakers, table, roots.get("emu")
     )
