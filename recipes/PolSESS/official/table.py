@@ -14,6 +14,8 @@ import gzip
 import pathlib
 import re
 
+import pandas as pd
+
 COLUMNS = ("subset", "filePath", "role", "source", "class", "duration")
 # Name of a source in the table -> name in --root.
 SOURCES = {
@@ -132,7 +134,9 @@ def _read_csv(table):
 def _read_mat(table):
     """Rows of the table in MATLAB's format."""
     try:
-        from matio import load_from_mat
+        # The import changes this option for the whole process.
+        with pd.option_context("future.infer_string", False):
+            from matio import load_from_mat
     except ImportError as error:
         raise OfficialError(
             f"{table}: a .mat table needs the package mat-io: pip install "
