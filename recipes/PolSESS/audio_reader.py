@@ -55,7 +55,7 @@ class AudioFile:
     >>> [len(block) for block in file.blocks(600)], file.claimed
     ([600, 400], 3000)
     >>> file.is_short, file.remark
-    (True, 'expected 3000 samples, found 1000: the file was cut or damaged')
+    (True, 'expected 3000 samples, found 1000')
     >>> os.remove("whole.wav"), os.remove("cut.wav")
     (None, None)
     """
@@ -65,7 +65,7 @@ class AudioFile:
         try:
             with open(path, "rb"):
                 pass  # libsndfile does not say why it cannot open a file
-            with _quiet(path), soundfile.SoundFile(os.fsencode(path)) as file:
+            with quiet(path), soundfile.SoundFile(os.fsencode(path)) as file:
                 self.sample_rate, self.channels = file.samplerate, file.channels
                 self._format, self.frames = file.format, file.frames
                 log = file.extra_info
@@ -122,7 +122,7 @@ class AudioFile:
         with open(self.path, "rb") as data:
             for part in self._parts or [None]:
                 source = _View(data, *part) if part else os.fsencode(self.path)
-                with _quiet(self.path):
+                with quiet(self.path):
                     file = _Sequential(source)
                 found = file.samplerate, file.channels
                 if found != (self.sample_rate, self.channels):
@@ -137,7 +137,7 @@ class AudioFile:
                     size = (self.claimed or 0) - n_read
                     size = size if 0 < size < READ_SAMPLES else READ_SAMPLES
                     try:
-                        with _quiet(self.path):
+                        with quiet(self.path):
                             piece = file.read(size, dtype, True)
                     except soundfile.SoundFileError:
                         self._is_cut |= n_read != self.claimed
@@ -152,7 +152,7 @@ class AudioFile:
     def count(self):
         """Counts the samples; reads the last one only, if it can be sought."""
         if self._is_plain and not self._is_cut:
-            with contextlib.suppress(soundfile.SoundFileError), _quiet(
+            with contextlib.suppress(soundfile.SoundFileError), quiet(
                 self.path
             ), soundfile.SoundFile(os.fsencode(self.path)) as file:
                 file.seek(max(0, self.claimed - 1))
@@ -177,14 +177,11 @@ class AudioFile:
     def remark(self):
         """How header and samples differ, in words, or an empty text."""
         if self.claimed and self._excess < 0:
-            return (
-                f"expected {self.claimed} samples, found {self.frames}: the "
-                "file was cut or damaged"
-            )
+            return f"expected {self.claimed} samples, found {self.frames}"
         if self.is_short:
             return (
-                "expected a stream that is complete, found its end missing "
-                f"after {self.frames} samples: the file was cut or damaged"
+                "expected a complete stream, found its end missing after "
+                f"{self.frames} samples"
             )
         if self._excess:
             return f"header claims {self.claimed} samples, found {self.frames}"
@@ -229,7 +226,7 @@ class _View:
 
 
 @contextlib.contextmanager
-def _quiet(path):
+def quiet(path):
     """Silences libmpg123, which writes to stderr past Python."""
     if os.path.splitext(path)[1].lower() != ".mp3":
         yield
@@ -398,7 +395,9 @@ def _mp3(data, frames, log):
         parts.append(Part(bytes(head), start + length, end))
     is_plain = len(found) == 1 and found[0][2] == found[0][3]
     has_length = found[0][3] is not None
-    return Layout(frames if has_length else None, is_cut, () if is_plain else parts)
+    return Layout(
+        frames if has_length else None, is_cut, () if is_plain else parts
+    )
 
 
 def _other(data, frames, log):

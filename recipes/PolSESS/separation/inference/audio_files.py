@@ -180,7 +180,8 @@ class Recording:
         remark = self.file.remark
         if self.file.is_short and not self.allow_truncated:
             raise ValueError(
-                f"{self.path}: {remark}; --allow_truncated takes what is left"
+                f"{self.path}: {remark}: the file was cut or damaged; "
+                "--allow_truncated takes what is left"
             )
         if self.file.frames == 0:
             raise ValueError(f"{self.path}: expected samples, found none")
