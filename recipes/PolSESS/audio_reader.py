@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 from scipy.signal import firwin, resample_poly
 
-READ_SAMPLES = 1024  # at a time: so many may be lost where a decoder fails
+READ_SAMPLES = 4096  # at a time: so many may be lost where a decoder fails
 MP3_TOLERANCE_SECONDS = 0.05  # encoders differ in counting the first frame
 # Bit rates of MPEG 1; of MPEG 2 and 2.5.
 MP3_KBPS = (

@@ -135,7 +135,8 @@ NO_REVERB = [("empty name", column, "none") for column in REVERBS]
 TWIN = ("conflicting rows", "", "2")
 PARTLY = ("partly filled", "", "3 of 3 files, 0 of 7 parameters")
 NEARLY = ("partly filled", "", "3 of 3 files, 6 of 7 parameters")
-CUT = [("truncated file", f"{c}/", "80 bytes less") for c in FOLDERS]
+FOUND = "expected 800 samples, found 760"
+CUT = [("truncated file", f"{c}/", FOUND) for c in FOLDERS]
 
 
 def lengths(columns, found="700"):

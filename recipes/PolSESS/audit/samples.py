@@ -44,7 +44,12 @@ def check_samples(paths, setting):
             continue
         if file.is_short or not samples:
             found = file.remark or "no samples"
-            yield "truncated file", column, "all that its header declares", found
+            yield (
+                "truncated file",
+                column,
+                "all that its header declares",
+                found,
+            )
             continue
         if file.claimed and file.remark:
             expected = "the length of its samples in its header"
