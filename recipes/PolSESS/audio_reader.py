@@ -266,10 +266,9 @@ def _wav(data, frames, log):
         and (2**31 - 2**13 <= size <= 2**31 or 2**32 - 2**13 < size <= 2**32)
     )
     if size > n_present:
-        n_whole = max(1, n_present - n_present % block)
-        is_pcm = format_[8:10] in (b"\1\0", b"\3\0", b"\xfe\xff")
-        if is_pcm or not n_samples:
-            n_samples = round(frames * size / n_whole)
+        if format_[8:10] in (b"\1\0", b"\3\0", b"\xfe\xff"):  # PCM
+            n_samples = size // block
+        n_samples = n_samples or frames * size // max(1, n_present)
         return Layout(n_samples if is_known else None)
     for end in range(start + size, len(data) + 1, 2**32):
         if _chunks_follow(data, end):
