@@ -194,7 +194,7 @@ class _Sequential(soundfile.SoundFile):
     """A file in which soundfile does not seek after each read."""
 
     def seekable(self):
-        return False
+        return False  # soundfile seeks in all others
 
 
 class _View:

@@ -95,6 +95,29 @@ def test_truncated_recording_is_named_at_the_door_and_where_read(
         read_mono(path, 200001, 280000)
 
 
+def test_samples_beyond_the_header_are_drawn(own, tmp_path, capsys):
+    signal = noise(20)
+    soundfile.write(tmp_path / "a.wav", signal, 16000)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    expected = np.frombuffer(data[44:], "<i2") / 32768
+    data[40:44] = (16000).to_bytes(4, "little")  # half a second
+    (tmp_path / "a.wav").write_bytes(data)
+    rows = read_table(own)
+    for row in rows:
+        row["filePath"] = str(own.parent / row["filePath"])
+    rows[0] |= dict.fromkeys(("duration", "sampleRate", "channels"), "")
+    rows[0]["filePath"] = "a.wav"
+    recording = read_sources(write_table(tmp_path / "sources.csv", rows))[0]
+    assert recording.frames == 320000
+    message = "a.wav: header claims 8000 samples, found 320000"
+    assert message in capsys.readouterr().out
+    for start, end in ((1, 8000), (7001, 9000), (300001, 320000)):
+        found, _ = read_mono(tmp_path / "a.wav", start, end)
+        assert np.array_equal(found, expected[start - 1 : end])
+    level = np.percentile(_frame_levels(expected, 320), 95)
+    assert _loud_level(tmp_path / "a.wav") == level
+
+
 def test_decoders_write_nothing_to_stderr(tmp_path, capfd):
     path = tmp_path / "a.mp3"
     soundfile.write(path, noise(20), 16000)

@@ -42,14 +42,12 @@ def check_samples(paths, setting):
         except ValueError as error:
             yield "unreadable file", column, "a WAV file", str(error)
             continue
-        if file.is_short or not samples:
-            found = file.remark or "no samples"
-            yield (
-                "truncated file",
-                column,
-                "all that its header declares",
-                found,
-            )
+        if not samples:
+            yield "unreadable file", column, "a WAV file", "no samples in it"
+            continue
+        if file.is_short:
+            expected = "all that its header declares"
+            yield "truncated file", column, expected, file.remark
             continue
         if file.claimed and file.remark:
             expected = "the length of its samples in its header"

@@ -65,13 +65,13 @@ def read_sources(table, classes=BUILT_IN, published=False):
     recordings : list of Recording
         In the order of the table.
     """
-    recordings, problems = [], []
+    recordings, problems, remarks = [], [], []
     rows = read_rows(table, REQUIRED, OPTIONAL)
     for line, row in tqdm(rows, "checking sources", leave=False):
         row["filePath"] = _find_path(row["filePath"], table.parent)
         found = _check_values(row, classes)
         if not found:
-            recording, found = _check_file(line, row, table.parent)
+            recording, found = _check_file(line, row, table.parent, remarks)
             recordings += [recording] if recording else []
         place = f"line {line} ({row['filePath']})"
         problems += [
@@ -81,6 +81,8 @@ def read_sources(table, classes=BUILT_IN, published=False):
     if not published:
         problems += _check_splits(recordings, table.parent)
     raise_problems(table, problems)
+    if remarks:
+        print("\n".join([f"{table}: lengths", *list_causes(remarks)]))
     return recordings
 
 
@@ -118,7 +120,7 @@ def _number(text):
         return math.nan
 
 
-def _check_file(line, row, folder):
+def _check_file(line, row, folder, remarks):
     """The row as a Recording, and problems with its file: cause and detail."""
     path = folder / row["filePath"]
     suffix = path.suffix.lower()
@@ -133,13 +135,14 @@ def _check_file(line, row, folder):
         reason = str(error).removeprefix(f"{path}: ")
         return None, [(f"{cause}; {CONVERT.format(suffix)}", reason)]
     problems = []
+    n_claimed = file.claimed if file.is_short else frames
     # Durations are rounded or cut to the digits that are written.
     digits = len(row["duration"].replace(",", ".").partition(".")[2])
     rounding = max(DURATION_TOLERANCE_SECONDS, 10.0**-digits)
     for column, real, tolerance in (
         ("sampleRate", file.sample_rate, 0),
         ("channels", file.channels, 0),
-        ("duration", (file.claimed or frames) / file.sample_rate, rounding),
+        ("duration", (n_claimed or frames) / file.sample_rate, rounding),
     ):
         text = row[column]
         if text and not abs(_number(text) - real) <= tolerance:
@@ -149,7 +152,8 @@ def _check_file(line, row, folder):
         cause = "truncated or damaged file; copy it again"
         problems.append((cause, file.remark))
     elif file.remark:
-        tqdm.write(f"line {line} ({row['filePath']}): {file.remark}")
+        cause = "the header is wrong or without a length; all samples are read"
+        remarks.append((cause, f"{row['filePath']}: {file.remark}"))
     labels = tuple(label.strip() for label in row["class"].split(","))
     values = line, row["subset"], row["filePath"], row["role"], labels
     values += file.sample_rate, frames, row["speaker"], row["source"]

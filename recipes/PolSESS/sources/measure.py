@@ -81,7 +81,7 @@ def _measure(file):
         reason = "unreadable (cut or damaged)"
     elif not file.frames:
         reason = "unreadable (no samples)"
-    if file.remark:
+    if file.claimed and file.remark:
         tqdm.write(f"{file.path}: {file.remark}")
     if reason:
         return Measured(*header, 0.0, 0, 0.0, b"", reason)
