@@ -59,7 +59,7 @@ WHOLE = [
     *(("wav", x) for x in ("GSM610", "G721_32", "MS_ADPCM", "IMA_ADPCM")),
     *(("flac", None), ("ogg", "VORBIS"), ("ogg", "OPUS"), ("mp3", None)),
     *(("aiff", None), ("au", None), ("w64", None), ("rf64", None)),
-    *(("caf", "ALAC_16"), ("au", "G721_32"), ("voc", None)),
+    *(("aiff", "PCM_24"), ("au", "G721_32"), ("voc", None)),
 ]
 
 
