@@ -122,8 +122,12 @@ class AudioFile:
         with open(self.path, "rb") as data:
             for part in self._parts or [None]:
                 source = _View(data, *part) if part else os.fsencode(self.path)
-                with quiet(self.path):
-                    file = _Sequential(source)
+                try:
+                    with quiet(self.path):
+                        file = _Sequential(source)
+                except soundfile.SoundFileError:  # a part without its start
+                    self._is_cut = True
+                    continue
                 found = file.samplerate, file.channels
                 if found != (self.sample_rate, self.channels):
                     raise ValueError(

@@ -209,6 +209,10 @@ def test_a_cut_file_joined_with_another(tmp_path):
         second = encoded(tmp_path, SHORT, suffix)
         file, samples = opened(tmp_path, first[:9000] + second, suffix)
         assert file.is_short, suffix
+    # Of the second, the first page alone, which no decoder opens.
+    content = encoded(tmp_path, LONG, "ogg")
+    file, samples = opened(tmp_path, content + content[:58], "ogg")
+    assert len(samples) == len(LONG) and file.is_short
 
 
 def test_no_audio_is_named(tmp_path):
