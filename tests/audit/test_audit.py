@@ -135,7 +135,11 @@ NO_REVERB = [("empty name", column, "none") for column in REVERBS]
 TWIN = ("conflicting rows", "", "2")
 PARTLY = ("partly filled", "", "3 of 3 files, 0 of 7 parameters")
 NEARLY = ("partly filled", "", "3 of 3 files, 6 of 7 parameters")
-CUT = [("truncated file", f"{c}/", "80 bytes less") for c in FOLDERS]
+
+
+def cut_to(n_samples):
+    found = f"expected 800 samples, found {n_samples}"
+    return [("truncated file", f"{column}/", found) for column in FOLDERS]
 
 
 def lengths(columns, found="700"):
@@ -197,10 +201,10 @@ DEFECTS = [
     (cells(PARAMETERS[:1], "NaN"), [], [NEARLY]),
     (cells(PARAMETERS[6:], ""), [], [NEARLY]),
     (link, [], [("link leaves the corpus", "eventFile/", ANY)]),
-    (content(lambda whole: whole[:-80]), [], CUT),
-    (content(lambda whole: with_other_chunks(whole)[:-90]), [], CUT),
-    (written(subtype="FLOAT", cut=-80), [], CUT),
-    (written(format="WAVEX", subtype="PCM_16", cut=-80), [], CUT),
+    (content(lambda whole: whole[:-80]), [], cut_to(760)),
+    (content(lambda whole: with_other_chunks(whole)[:-90]), [], cut_to(760)),
+    (written(subtype="FLOAT", cut=-80), [], cut_to(780)),
+    (written(format="WAVEX", subtype="PCM_16", cut=-80), [], cut_to(760)),
     (
         written(EVENT, change=with_nan, subtype="FLOAT"),
         [("mixture is not the sum", "mixFile/", "nan dB")],

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import soundfile
+from audio_reader import AudioFile
 from own_sources import (
     COLUMNS,
     contents,
@@ -20,14 +21,9 @@ from own_sources import (
     write_sources,
     write_table,
 )
+from scipy.signal import resample_poly
 from simulate.acoustics import BUILT_IN, Classes
-from simulate.audio import (
-    count_missing,
-    open_audio,
-    read_mono,
-    resample,
-    resample_poly,
-)
+from simulate.audio import open_audio, read_mono, resample
 from simulate.corpus import SubsetBuilder
 from simulate.metadata import draw_row
 from simulate.segments import _frame_levels, _loud_level
@@ -76,7 +72,7 @@ def test_truncated_recording_is_named_at_the_door_and_where_read(
 ):
     path = tmp_path / name
     soundfile.write(path, noise(20), 16000)
-    assert count_missing(path) == 0
+    assert AudioFile(path).count() == 320000
     rows = read_table(own)
     for row in rows:
         row["filePath"] = str(own.parent / row["filePath"])
@@ -91,12 +87,35 @@ def test_truncated_recording_is_named_at_the_door_and_where_read(
         read_sources(table)
     assert "truncated or damaged file" in str(caught.value)
     found = int(str(caught.value).rpartition(" ")[2])
-    assert 0.2 * 320000 < found == 320000 - count_missing(path) < 0.4 * 320000
+    assert 0.2 * 320000 < found == AudioFile(path).count() < 0.4 * 320000
     # Damaged later, it is named where it is read.
     with pytest.raises(SimulationError, match=f"line 2 of.*{name}: "):
         draw_row(pool, 0, 0, 0.5)
     with pytest.raises(SimulationError, match=f"{name}: "):
         read_mono(path, 200001, 280000)
+
+
+def test_samples_beyond_the_header_are_drawn(own, tmp_path, capsys):
+    signal = noise(20)
+    soundfile.write(tmp_path / "a.wav", signal, 16000)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    expected = np.frombuffer(data[44:], "<i2") / 32768
+    data[40:44] = (16000).to_bytes(4, "little")  # half a second
+    (tmp_path / "a.wav").write_bytes(data)
+    rows = read_table(own)
+    for row in rows:
+        row["filePath"] = str(own.parent / row["filePath"])
+    rows[0] |= dict.fromkeys(("duration", "sampleRate", "channels"), "")
+    rows[0]["filePath"] = "a.wav"
+    recording = read_sources(write_table(tmp_path / "sources.csv", rows))[0]
+    assert recording.frames == 320000
+    message = "a.wav: header claims 8000 samples, found 320000"
+    assert message in capsys.readouterr().out
+    for start, end in ((1, 8000), (7001, 9000), (300001, 320000)):
+        found, _ = read_mono(tmp_path / "a.wav", start, end)
+        assert np.array_equal(found, expected[start - 1 : end])
+    level = np.percentile(_frame_levels(expected, 320), 95)
+    assert _loud_level(tmp_path / "a.wav") == level
 
 
 def test_decoders_write_nothing_to_stderr(tmp_path, capfd):

@@ -8,8 +8,8 @@ from simulate import speech
 from simulate.acoustics import SCENE_CLASSES
 from simulate.segments import EMPTY_PEAK
 from simulate.sounds import SAMPLE_RATE, make_sound, read_sounds
-from simulate.sources import SimulationError
 from simulate.speech import find_engine, read_sentences, read_voices, synthesise
+from simulate.tables import SimulationError
 
 USUAL = {"variant": "steph3", "pitch": "50", "speed": "160"}
 

@@ -3,7 +3,7 @@
 import pytest
 import soundfile
 import source_trees as trees
-from simulate.sources import SimulationError
+from simulate.tables import SimulationError
 from sources.adapters import ADAPTERS
 
 TREES = {

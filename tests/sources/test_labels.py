@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from simulate.acoustics import SCENE_CLASSES, event_scenes
-from simulate.sources import SimulationError
+from simulate.tables import SimulationError
 from sources.labels import Classes
 from sources.speakers import read_speakers, speaker_rule
 

@@ -14,7 +14,8 @@ from own_sources import make
 from prepare_polsess import prepare_polsess
 from recipe import ROOT
 from simulate.acoustics import SUBSETS
-from simulate.sources import SimulationError, read_sources
+from simulate.sources import read_sources
+from simulate.tables import SimulationError
 from sources.adapters import audio_files
 from sources.make_sources import COLUMNS, make_sources, parse_arguments
 

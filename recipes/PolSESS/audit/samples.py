@@ -5,9 +5,8 @@ Authors
 """
 
 import numpy as np
+from audio_reader import AudioFile
 from prepare_polsess import MAX_RESIDUE_DB
-
-from speechbrain.dataio import audio_io
 
 # Rounding of the mixture and of its components, seven or four, in steps of
 # 16 bit (measured on published corpora). More: one of them was limited.
@@ -16,6 +15,7 @@ ROUNDING_LSB = {"indoor": 3, "outdoor": 2}
 
 FULL_SCALE = 1 - LSB
 SILENCE = LSB  # peak
+BLOCK_SAMPLES = 2**16
 NEAR_SILENT_SPEECH_DB = -50  # RMS against full scale
 
 
@@ -37,10 +37,22 @@ def check_samples(paths, setting):
     signals = {}
     for column, path in paths.items():
         try:
-            samples = audio_io.load(path)[0].numpy().astype(np.float64)
-        except RuntimeError as error:
+            file = AudioFile(path)
+            samples = [*file.blocks(BLOCK_SAMPLES, "float64")]
+        except ValueError as error:
             yield "unreadable file", column, "a WAV file", str(error)
             continue
+        if not samples:
+            yield "unreadable file", column, "a WAV file", "no samples in it"
+            continue
+        if file.is_short:
+            expected = "all that its header declares"
+            yield "truncated file", column, expected, file.remark
+            continue
+        if file.claimed and file.remark:
+            expected = "the length of its samples in its header"
+            yield "length in header", column, expected, file.remark
+        samples = np.concatenate(samples).T
         n_bad = np.count_nonzero(~np.isfinite(samples))
         if n_bad:
             check = "NaN or infinite samples"

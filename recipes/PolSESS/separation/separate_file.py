@@ -47,6 +47,8 @@ def parse_arguments(arguments):
     add("model", help="output folder of a training, a checkpoint, an export")
     add("recordings", nargs="+", help="files, folders, or patterns in quotes")
     add("--output_folder", required=True, help="for the sources")
+    add("--channel", type=int, help="take this one, from 1; not the average")
+    add("--allow_truncated", action="store_true", help="separate cut files")
     add("--overwrite", action="store_true", help="replace files there")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--precision", default="fp32", choices=list(PRECISIONS))
@@ -58,6 +60,8 @@ def parse_arguments(arguments):
     options = parser.parse_args(arguments)
     if options.batch_size is None:
         options.batch_size = 1 if options.device == "cpu" else 8
+    if options.channel is not None and options.channel < 1:
+        parser.error(f"--channel: expected 1 or more, found {options.channel}")
     for name in ("batch_size", "window_seconds", "block_ms"):
         value = getattr(options, name)
         if not 0 < value < math.inf:

@@ -5,27 +5,21 @@ integer samples reach the files unchanged.
 """
 
 import contextlib
-import functools
-import math
 import os
 
 import numpy as np
 import soundfile
-from scipy.signal import firwin, resample_poly
+from audio_reader import AudioFile, quiet, resample
 
 from simulate.tables import SimulationError
 
 FULL_SCALE = 32768  # of 16-bit PCM
 PEAK_LIMIT = 0.999  # of the published generator, for sources and mixtures
-BLOCK_SAMPLES = 4096
 
 
 @contextlib.contextmanager
 def open_audio(path):
     """Opens a recording; whatever fails while it is open names the file.
-
-    Decoders such as libmpg123 write remarks to stderr past Python, into the
-    progress bar: nothing is written there while the file is open.
 
     Arguments
     ---------
@@ -36,45 +30,12 @@ def open_audio(path):
     ------
     file : soundfile.SoundFile
     """
-    stderr = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        with soundfile.SoundFile(str(path)) as file:
+        with quiet(path), soundfile.SoundFile(os.fsencode(path)) as file:
             yield file
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, ValueError) as error:
         reason = str(error).rpartition(": ")[2].strip(" .") or "no reason said"
         raise SimulationError(f"{path}: unreadable audio ({reason})") from error
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-
-
-def count_missing(path):
-    """Counts the samples that a header declares and the file does not have.
-
-    Only the last sample is read, if it is there.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        A file that libsndfile opens.
-
-    Returns
-    -------
-    n_missing : int
-        In a damaged file, all samples from the damaged block on.
-    """
-    with contextlib.suppress(SimulationError), open_audio(path) as file:
-        file.seek(max(0, file.frames - 1))
-        if len(file.read(1)) == min(1, file.frames):
-            return 0
-    n_present = 0
-    with contextlib.suppress(SimulationError), open_audio(path) as file:
-        n_declared = file.frames
-        while n_read := len(file.read(BLOCK_SAMPLES)):
-            n_present += n_read
-    return n_declared - n_present
 
 
 def to_mono(channels):
@@ -121,10 +82,15 @@ def read_mono(path, start=1, end=None):
         In Hz.
     """
     with open_audio(path) as file:
-        n_samples = (end or file.frames) - start + 1
-        file.seek(start - 1)
-        channels = file.read(n_samples, always_2d=True)
-        sample_rate = file.samplerate
+        sample_rate, end = file.samplerate, end or file.frames
+        n_samples, channels = end - start + 1, ()
+        with contextlib.suppress(soundfile.SoundFileError):
+            file.seek(start - 1)
+            channels = file.read(n_samples, always_2d=True)
+        if len(channels) < n_samples:
+            # Beyond what libsndfile finds, or where it cannot seek.
+            blocks = AudioFile(path).blocks(end, "float64")
+            channels = next(blocks, np.empty((0, 1)))[start - 1 :]
     if len(channels) < n_samples:
         raise SimulationError(
             f"{path}: expected {n_samples} samples from sample {start} on, "
@@ -132,35 +98,6 @@ def read_mono(path, start=1, end=None):
             "remove its row from the sources table"
         )
     return to_mono(channels), sample_rate
-
-
-@functools.lru_cache(maxsize=64)
-def _low_pass(up, down):
-    """The filter that scipy's resample_poly designs anew for each call."""
-    n_side = 10 * max(up, down)
-    return firwin(2 * n_side + 1, 1 / max(up, down), window=("kaiser", 5.0))
-
-
-def resample(signal, to_rate, from_rate):
-    """Changes the sample rate as scipy's resample_poly, with the same bits.
-
-    Arguments
-    ---------
-    signal : numpy.ndarray
-        float64, shape [time].
-    to_rate, from_rate : int
-        In Hz.
-
-    Returns
-    -------
-    signal : numpy.ndarray
-        Shape [time * to_rate / from_rate, rounded up].
-    """
-    divisor = math.gcd(to_rate, from_rate)
-    up, down = to_rate // divisor, from_rate // divisor
-    if up == down:
-        return signal
-    return resample_poly(signal, up, down, window=_low_pass(up, down))
 
 
 class SegmentReader:

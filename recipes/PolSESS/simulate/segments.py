@@ -4,6 +4,7 @@ import collections
 import functools
 
 import numpy as np
+from audio_reader import AudioFile
 
 from simulate.acoustics import SSR_RANGE_DB
 from simulate.audio import FULL_SCALE, open_audio, rms, to_mono
@@ -50,7 +51,7 @@ def _loud_level(path):
     with open_audio(path) as file:
         frame_samples = round(FRAME_SECONDS * file.samplerate)
         n_block = BLOCK_FRAMES * frame_samples
-        while len(block := file.read(n_block, always_2d=True)):
+        for block in AudioFile(path).blocks(n_block, "float64"):
             levels.append(_frame_levels(to_mono(block), frame_samples))
     return np.percentile(np.concatenate(levels), 95)
 

@@ -15,16 +15,12 @@ import collections
 import itertools
 import math
 
+from audio_reader import AudioFile
 from tqdm import tqdm
 
 from simulate.acoustics import BUILT_IN, SUBSETS
-from simulate.audio import SegmentReader, count_missing, open_audio
-from simulate.tables import (
-    SimulationError,
-    list_causes,
-    raise_problems,
-    read_rows,
-)
+from simulate.audio import SegmentReader
+from simulate.tables import list_causes, raise_problems, read_rows
 
 COLUMNS = tuple(
     "subset filePath role source class sampleRate duration channels "
@@ -69,13 +65,13 @@ def read_sources(table, classes=BUILT_IN, published=False):
     recordings : list of Recording
         In the order of the table.
     """
-    recordings, problems = [], []
+    recordings, problems, remarks = [], [], []
     rows = read_rows(table, REQUIRED, OPTIONAL)
     for line, row in tqdm(rows, "checking sources", leave=False):
         row["filePath"] = _find_path(row["filePath"], table.parent)
         found = _check_values(row, classes)
         if not found:
-            recording, found = _check_file(line, row, table.parent)
+            recording, found = _check_file(line, row, table.parent, remarks)
             recordings += [recording] if recording else []
         place = f"line {line} ({row['filePath']})"
         problems += [
@@ -85,6 +81,8 @@ def read_sources(table, classes=BUILT_IN, published=False):
     if not published:
         problems += _check_splits(recordings, table.parent)
     raise_problems(table, problems)
+    if remarks:
+        print("\n".join([f"{table}: lengths", *list_causes(remarks)]))
     return recordings
 
 
@@ -122,7 +120,7 @@ def _number(text):
         return math.nan
 
 
-def _check_file(line, row, folder):
+def _check_file(line, row, folder, remarks):
     """The row as a Recording, and problems with its file: cause and detail."""
     path = folder / row["filePath"]
     suffix = path.suffix.lower()
@@ -130,32 +128,35 @@ def _check_file(line, row, folder):
         kind = "a folder, expected a file" if path.is_dir() else "no such file"
         return None, [(f"{kind} (relative paths start at {folder})", "")]
     try:
-        with open_audio(path) as file:
-            rate, frames, channels = file.samplerate, file.frames, file.channels
-    except SimulationError as error:
+        file = AudioFile(path)
+        frames = file.count()
+    except ValueError as error:
         cause = f"unreadable audio ({suffix or 'no suffix'})"
-        reason = str(error).removeprefix(f"{path}: unreadable audio ")
+        reason = str(error).removeprefix(f"{path}: ")
         return None, [(f"{cause}; {CONVERT.format(suffix)}", reason)]
     problems = []
+    n_claimed = file.claimed if file.is_short else frames
     # Durations are rounded or cut to the digits that are written.
     digits = len(row["duration"].replace(",", ".").partition(".")[2])
     rounding = max(DURATION_TOLERANCE_SECONDS, 10.0**-digits)
     for column, real, tolerance in (
-        ("sampleRate", rate, 0),
-        ("channels", channels, 0),
-        ("duration", frames / rate, rounding),
+        ("sampleRate", file.sample_rate, 0),
+        ("channels", file.channels, 0),
+        ("duration", (n_claimed or frames) / file.sample_rate, rounding),
     ):
         text = row[column]
         if text and not abs(_number(text) - real) <= tolerance:
             cause = f"{column} is not that of the file; correct or empty it"
             problems.append((cause, f"expected {text}, found {real:g}"))
-    n_missing = count_missing(path)
-    if n_missing:
-        found = f"expected {frames} samples, found {frames - n_missing}"
-        problems.append(("truncated or damaged file; copy it again", found))
+    if file.is_short:
+        cause = "truncated or damaged file; copy it again"
+        problems.append((cause, file.remark))
+    elif file.remark:
+        cause = "the header is wrong or without a length; all samples are read"
+        remarks.append((cause, f"{row['filePath']}: {file.remark}"))
     labels = tuple(label.strip() for label in row["class"].split(","))
     values = line, row["subset"], row["filePath"], row["role"], labels
-    values += rate, frames, row["speaker"], row["source"]
+    values += file.sample_rate, frames, row["speaker"], row["source"]
     return Recording(*values, _number(row["gainDB"] or "0")), problems
 
 

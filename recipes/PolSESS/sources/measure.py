@@ -8,14 +8,12 @@ Authors
 """
 
 import collections
-import contextlib
 import hashlib
-import os
 
 import numpy as np
-import soundfile
+from audio_reader import AudioFile
 from simulate.audio import FULL_SCALE, PEAK_LIMIT
-from simulate.sources import DURATION_TOLERANCE_SECONDS
+from tqdm import tqdm
 
 FRAME_SECONDS = 0.02
 ACTIVE_RANGE_DB = 30.0  # below the loud frames, the 95th percentile
@@ -51,41 +49,21 @@ def measure(path, header_only=False):
         With a reason if the file cannot be used.
     """
     try:
-        with _quiet(path), soundfile.SoundFile(str(path)) as file:
-            header = file.samplerate, file.frames, file.channels
-            if header_only:
-                return Measured(*header, 0.0, 0, 0.0, b"", "")
+        file = AudioFile(path)
+        if not header_only:
             return _measure(file)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        text = f"unreadable ({str(error).rpartition(': ')[2].strip(' .')})"
-        return Measured(0, 0, 0, 0.0, 0, 0.0, b"", text)
-
-
-@contextlib.contextmanager
-def _quiet(path):
-    """Silences libmpg123, which writes to stderr past Python."""
-    if path.suffix.lower() != ".mp3":
-        yield
-        return
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+    except (ValueError, OSError) as error:
+        reason = str(error).removeprefix(f"{path}: ").strip(" .")
+        return Measured(0, 0, 0, 0.0, 0, 0.0, b"", f"unreadable ({reason})")
+    header = file.sample_rate, file.frames, file.channels
+    return Measured(*header, 0.0, 0, 0.0, b"", "")
 
 
 def _measure(file):
-    """The same for an open file."""
-    frame_samples = max(1, round(FRAME_SECONDS * file.samplerate))
-    powers, peak, digest, n_read = [], 0.0, hashlib.sha1(), 0
-    while True:
-        block = file.read(BLOCK_FRAMES * frame_samples, "float32", True)
-        if not len(block):
-            break
-        n_read += len(block)
+    """The same for an AudioFile of which all samples are read."""
+    frame_samples = max(1, round(FRAME_SECONDS * file.sample_rate))
+    powers, peak, digest = [], 0.0, hashlib.sha1()
+    for block in file.blocks(BLOCK_FRAMES * frame_samples):
         digest.update(block.tobytes())
         mono = block.mean(axis=1, dtype=np.float64)
         peak = max(peak, float(np.abs(mono).max()))
@@ -95,17 +73,16 @@ def _measure(file):
             n_frames, frame_samples = 1, len(mono)
         mono = mono[: n_frames * frame_samples].reshape(n_frames, -1)
         powers.append(np.mean(np.square(mono), axis=1))
-    header = file.samplerate, n_read, file.channels
-    # The header of an mp3 may be an estimate; make_corpus.py allows as much.
-    is_estimate = file.format == "MP3"
-    tolerance = is_estimate * DURATION_TOLERANCE_SECONDS * file.samplerate
+    header = file.sample_rate, file.frames, file.channels
     reason = ""
     if not np.isfinite(peak) or not all(np.isfinite(p).all() for p in powers):
         reason = "unreadable (NaN or infinite samples)"
-    elif n_read < file.frames - tolerance:
-        reason = "unreadable (ends before the length in its header)"
-    elif not n_read:
+    elif file.is_short:
+        reason = "unreadable (cut or damaged)"
+    elif not file.frames:
         reason = "unreadable (no samples)"
+    if file.claimed and file.remark:
+        tqdm.write(f"{file.path}: {file.remark}")
     if reason:
         return Measured(*header, 0.0, 0, 0.0, b"", reason)
     powers = np.concatenate(powers)

@@ -6,6 +6,7 @@ Authors
 
 import contextlib
 import glob
+import itertools
 import math
 import os
 from pathlib import Path
@@ -13,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from torchaudio.functional import resample
+from audio_reader import AudioFile, resample
 
 SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()}
 SUFFIXES |= {".aif", ".aifc", ".oga", ".opus"}
 BLOCK_SECONDS = 10
+# The average of unrelated channels keeps 1 / n of their mean energy.
+LEAST_SHARE = 0.5  # of that
 MOST_WAV_BYTES = 2**32 - 2**20  # sizes are 32-bit in the header
 
 
@@ -102,10 +105,12 @@ def plan_outputs(found, output_folder, sources):
 class Recording:
     """A recording, read block by block in the format of the model.
 
-    Channels are averaged. Another sample rate is converted block by block, with
-    the same result as for the whole recording.
+    Channels are averaged, or one is taken where they cancel each other. Another
+    sample rate is converted block by block, with the same result as for the whole
+    recording.
 
-    Raises ValueError when the file is not audio, is empty, or cannot be opened.
+    Raises ValueError when the file is not audio, cannot be opened, or lacks the
+    channel.
 
     Arguments
     ---------
@@ -113,11 +118,16 @@ class Recording:
         File in any format that libsndfile reads.
     sample_rate : int
         Sample rate of the model in Hz.
+    channel : int, optional
+        The channel to take, counted from 1.
+    allow_truncated : bool
+        Whether what is left of a recording that was cut is taken.
 
     Example
     -------
-    >>> soundfile.write("recording.wav", np.zeros((441, 2)), 44100)
+    >>> soundfile.write("recording.wav", np.ones((441, 2)), 44100)
     >>> recording = Recording("recording.wav", 8000)
+    >>> recording.survey()
     >>> recording.length, recording.changes
     (80, ['2 channels averaged', '44100 Hz resampled to 8000 Hz'])
     >>> [len(block) for block in recording.blocks()]
@@ -125,85 +135,107 @@ class Recording:
     >>> os.remove("recording.wav")
     """
 
-    def __init__(self, path, sample_rate):
+    def __init__(self, path, sample_rate, channel=None, allow_truncated=False):
         self.path = Path(path)
+        self.file = AudioFile(path)
         self.sample_rate = sample_rate
-        try:
-            with open(path, "rb"):
-                pass  # libsndfile does not say why it cannot open a file
-            info = soundfile.info(str(path))
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror or error}") from error
-        except soundfile.LibsndfileError as error:
+        self.channel = channel
+        self.allow_truncated = allow_truncated
+        if channel and channel > self.file.channels:
             raise ValueError(
-                f"{path}: expected audio that libsndfile reads (WAV, FLAC, OGG, "
-                f"MP3 ...): {error.error_string}"
-            ) from error
-        if info.frames == 0:
-            raise ValueError(f"{path}: expected samples, found none")
-        self.frames = info.frames
-        self.file_rate = info.samplerate
-        common = math.gcd(self.file_rate, sample_rate)
-        # As many samples of the file as of the model.
-        self.step = self.file_rate // common
-        self.model_step = sample_rate // common
-        self.length = math.ceil(self.frames * self.model_step / self.step)
-        self.changes = []  # conversions, in words
-        if info.channels > 1:
-            self.changes.append(f"{info.channels} channels averaged")
-        if self.file_rate != sample_rate:
-            self.changes.append(
-                f"{self.file_rate} Hz resampled to {sample_rate} Hz"
+                f"{path}: expected channel {channel}, found "
+                f"{self.file.channels} channel(s)"
             )
+        common = math.gcd(self.file.sample_rate, sample_rate)
+        # As many samples of the file as of the model.
+        self.step = self.file.sample_rate // common
+        self.model_step = sample_rate // common
+        n_steps = math.ceil(BLOCK_SECONDS * self.file.sample_rate / self.step)
+        self.block_size = n_steps * self.step
+        self.changes = []  # conversions, in words
+
+    @property
+    def length(self):
+        """Samples at the rate of the model; a guess before the survey."""
+        return math.ceil(self.file.frames * self.model_step / self.step)
+
+    def survey(self):
+        """Reads the recording once, before it is separated.
+
+        Raises ValueError when it is empty, has samples that are not finite, or is
+        truncated and this is not allowed.
+        """
+        rate, n_channels = self.file.sample_rate, self.file.channels
+        sums, products = np.zeros(n_channels), np.zeros((n_channels,) * 2)
+        blocks = self.file.blocks(self.block_size, "float64")
+        for start, block in zip(itertools.count(0, self.block_size), blocks):
+            if not np.isfinite(block).all():
+                raise ValueError(
+                    f"{self.path}: expected finite samples, found NaN or inf "
+                    f"between {start / rate:.1f} and "
+                    f"{(start + len(block)) / rate:.1f} s"
+                )
+            sums += block.sum(0)
+            products += block.T @ block
+        remark = self.file.remark
+        if self.file.is_short and not self.allow_truncated:
+            raise ValueError(
+                f"{self.path}: {remark}: the file was cut or damaged; "
+                "--allow_truncated takes what is left"
+            )
+        if self.file.frames == 0:
+            raise ValueError(f"{self.path}: expected samples, found none")
+        reason = ""
+        if n_channels > 1 and not self.channel:
+            means = sums / self.file.frames
+            products = products / self.file.frames - np.outer(means, means)
+            energies = products.diagonal()
+            share = products.mean() / max(energies.mean(), 1e-30)
+            if energies.any() and share * n_channels < LEAST_SHARE:
+                self.channel = int(energies.argmax()) + 1
+                reason = (
+                    f": the average keeps {100 * share:.1f} % of the energy, "
+                    "out of phase? --channel chooses"
+                )
+        if n_channels > 1 and self.channel:
+            taken = f"channel {self.channel} of {n_channels} taken{reason}"
+            self.changes.append(taken)
+        elif n_channels > 1:
+            self.changes.append(f"{n_channels} channels averaged")
+        if rate != self.sample_rate:
+            self.changes.append(f"{rate} Hz resampled to {self.sample_rate} Hz")
+        if remark:
+            self.changes.append(remark)
 
     def blocks(self):
         """Reads the samples.
-
-        Raises ValueError at samples that are not finite, and when the file is
-        shorter than its header says.
 
         Yields
         ------
         torch.Tensor
             [time], float32; in all ``length`` samples.
         """
-        # The resampling filter reaches less than this context to each side.
-        context = self.step * math.ceil(64 / min(self.step, self.model_step))
-        if self.file_rate == self.sample_rate:
-            context = 0
-        size = self.step * math.ceil(BLOCK_SECONDS * self.file_rate / self.step)
-        with soundfile.SoundFile(str(self.path)) as file:
-            for start in range(0, self.frames, size):
-                begin = max(0, start - context)
-                end = min(self.frames, start + size + context)
-                samples = self._read(file, begin, end)
-                samples = resample(samples, self.file_rate, self.sample_rate)
-                skip = (start - begin) // self.step * self.model_step
-                length = size // self.step * self.model_step
-                yield samples[skip : skip + length]
+        # The resampling filter reaches less far to each side.
+        reach = 10 * max(1, self.step / self.model_step) + 1
+        context = self.step * math.ceil(reach / self.step)
+        skip = context // self.step * self.model_step
+        before, current = np.zeros(context), np.empty(0)
+        blocks = self.file.blocks(self.block_size)
+        for after in itertools.chain(map(self._mono, blocks), [np.empty(0)]):
+            if len(current):
+                signal = np.concatenate([before, current, after[:context]])
+                signal = resample(
+                    signal, self.sample_rate, self.file.sample_rate
+                )
+                length = math.ceil(len(current) * self.model_step / self.step)
+                signal = signal[skip : skip + length].astype(np.float32)
+                yield torch.from_numpy(signal)
+                before = current[-context:]
+            current = after
 
-    def _read(self, file, begin, end):
-        """Samples begin to end of the file, [time], channels averaged."""
-        try:
-            file.seek(begin)
-            samples = file.read(end - begin, "float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise ValueError(
-                f"{self.path}: damaged after {begin / self.file_rate:.1f} s: "
-                f"{error.error_string}"
-            ) from error
-        if len(samples) < end - begin:
-            raise ValueError(
-                f"{self.path}: expected {self.frames} samples, found "
-                f"{begin + len(samples)}: the file was cut"
-            )
-        if not np.isfinite(samples).all():
-            raise ValueError(
-                f"{self.path}: expected finite samples, found NaN or inf "
-                f"between {begin / self.file_rate:.1f} and "
-                f"{end / self.file_rate:.1f} s"
-            )
-        return torch.from_numpy(samples).mean(1)
+    def _mono(self, block):
+        """One channel, or the average, of a block [time, channel]."""
+        return block[:, self.channel - 1] if self.channel else block.mean(1)
 
 
 @contextlib.contextmanager

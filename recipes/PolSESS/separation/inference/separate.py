@@ -55,14 +55,14 @@ def separate_recordings(options, choose_run):
         return USAGE
     if n_others:
         print(f"{n_others} other files in folders are left alone")
-    failures = separate_all(separation, run, plan, options.overwrite)
+    failures = separate_all(separation, run, plan, options)
     print(f"{len(plan) - len(failures)} of {len(plan)} recordings separated")
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return SOME_FAILED if failures else OK
 
 
-def separate_all(separation, run, plan, overwrite):
+def separate_all(separation, run, plan, options):
     """Separates one recording after the other, with a progress bar.
 
     Arguments
@@ -73,8 +73,8 @@ def separate_all(separation, run, plan, overwrite):
         From blocks of samples to parts of estimates.
     plan : dict
         From ``plan_outputs``.
-    overwrite : bool
-        Whether existing files are replaced.
+    options : argparse.Namespace
+        Its overwrite, channel and allow_truncated are used.
 
     Returns
     -------
@@ -84,20 +84,30 @@ def separate_all(separation, run, plan, overwrite):
     recordings, failures = [], []
     for path in plan:
         try:
-            recordings.append(Recording(path, separation.sample_rate))
+            recordings.append(
+                Recording(
+                    path,
+                    separation.sample_rate,
+                    options.channel,
+                    options.allow_truncated,
+                )
+            )
         except ValueError as error:
             failures.append(str(error))
     total = sum(recording.length for recording in recordings)
     bar = "{l_bar}{bar}| {elapsed}, {remaining} left"
     with tqdm(total=total, bar_format=bar) as progress:
         for recording in recordings:
-            if recording.changes:
-                changes = ", ".join(recording.changes)
-                progress.write(f"{recording.path}: {changes}")
             paths = plan[recording.path]
             try:
-                if not overwrite:
+                if not options.overwrite:
                     check_free(paths)
+                progress.total -= recording.length
+                recording.survey()
+                progress.total += recording.length
+                if recording.changes:
+                    changes = ", ".join(recording.changes)
+                    progress.write(f"{recording.path}: {changes}")
                 check_length(recording, separation.min_samples)
                 separate(recording, run, paths, progress)
             except (ValueError, OSError) as error:
