@@ -251,6 +251,7 @@ def scores_of(values, variant, setting):
     """Scores that grow with the number of the mixture."""
     scores = pd.DataFrame({"si_sdri": np.array(values, dtype=float)})
     scores["si_sdr_mix"] = np.arange(len(values)) - 20.0
+    scores["si_sdr"] = scores["si_sdri"] + scores["si_sdr_mix"]
     return scores.assign(variant=variant, setting=setting)
 
 

@@ -116,7 +116,7 @@ def test_enhancement_tested_on_c_alone_has_no_mean_but_tables(run):
     text = (folder / "test_summary.md").read_text()
     assert "| macro mean |  | 0 (no mixtures) | - |" in text
     text = (folder / "test_strata.csv").read_text()
-    assert text.startswith("stratum,value,n,mixtures,few,si_sdr_failures,")
+    assert text.startswith("stratum,value,n,mixtures,few,silent,si_sdr_")
     assert "no mixture" in (folder / "test_strata.md").read_text()
 
 

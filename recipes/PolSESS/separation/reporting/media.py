@@ -12,6 +12,7 @@ import io
 
 import numpy as np
 import soundfile
+from metrics import SILENT_DB
 from scipy.signal import spectrogram
 from variants import VARIANTS
 
@@ -57,13 +58,15 @@ def plots(scores, curve):
     -------
     dict
         distribution (a box of SI-SDRi for each variant in each setting),
-        scatter (SI-SDRi against the SI-SDR of the mixture) and curve (the
+        scatter (SI-SDRi against the SI-SDR of the mixture, without silent
+        estimates) and curve (the
         validations and the training loss) as data URIs; None without a number.
     """
     order = scores["variant"].map(VARIANTS.index).rename("order")
     known = scores[scores["si_sdri"].notna()]
     boxes = list(known.groupby([order, "variant", "setting"])["si_sdri"])
-    points = known.dropna(subset="si_sdr_mix")
+    # The floor of silent estimates would flatten all other points.
+    points = known[known["si_sdr"] > SILENT_DB].dropna(subset="si_sdr_mix")
     return {
         "distribution": _svg(_draw_boxes, boxes, 1 + 0.36 * len(boxes)),
         "scatter": _svg(_draw_points, points, 4.0),

@@ -192,6 +192,9 @@ def cells(table, style):
     labels = list(table.columns[: table.columns.get_loc("n")])
     text = table[labels].astype(str)
     text["n"] = table["n"].map(lambda n: str(n or "0 (no mixtures)"))
+    if "silent" in table:  # of no earlier version
+        silent = table["silent"].map(lambda n: f" ({n} silent)" if n else "")
+        text["n"] += silent
     if "few" in table:
         text["mixtures"] = table["mixtures"].astype(str)
         text.loc[table["few"], "n"] += " (few)"
