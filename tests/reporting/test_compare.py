@@ -121,6 +121,17 @@ def test_identical_runs_do_not_differ():
     assert (lines["p_value"] == 1).all()
 
 
+def test_silent_estimates_of_both_runs_are_counted():
+    first, second = scores_of(0), scores_of(GAINS)
+    second.loc[second["variant"] == "S", "si_sdr"] = -100.0
+    first.loc[first.index[first["variant"] == "S"][0], "si_sdr"] = -100.0
+    text = readable(compare({"A": first, "B": second}))
+    text = text.set_index(["variant", "setting"])["n"]
+    n = int((first["variant"] == "S").sum())
+    assert text["S", "outdoor"] == f"{n} (1 and {n} silent)"
+    assert text["SER", "indoor"] == "12"
+
+
 def test_rows_that_failed_in_one_run_are_left_out_of_both():
     first, second = scores_of(0), scores_of(GAINS)
     at = first.set_index(["ID", "variant"]).index.get_loc

@@ -94,7 +94,8 @@ def line_of(row, part):
     line = [(name, name + " few rows" * (row.get("few") == "True"))]
     if "setting" in row:
         line.append((row["setting"], row["setting"]))
-    n = (row["n"], f"{row['n']} {row['mixtures']} mixtures")
+    silent = f" {row['silent']} silent" * (row["silent"] != "0")
+    n = (row["n"], f"{row['n']} {row['mixtures']} mixtures{silent}")
     line.append(("", "no mixtures") if row["n"] == "0" else n)
     for name in METRICS:
         line.append((row[f"{name}_{part}"], cell_of(row, name, part)))

@@ -148,6 +148,21 @@ def test_cells_tell_means_medians_and_failures():
     assert median["pesq"] == "- (4 failed)"
 
 
+def test_silent_estimates_are_counted_beside_n_in_every_table(run, capsys):
+    scores = scores_of(
+        [(i, "S", "outdoor", "s1", x, 0) for i, x in zip("abc", [1, -100, 6])]
+    )
+    folder = run(scores)
+    assert main(["tables", str(folder), "--latex", "--strata", "SSR"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("| 3 (1 silent: -100 dB) | -31.00") == 5  # S and means
+    assert text.count("| 1 (1 silent: -100 dB)") == 1  # a stratum
+    assert "(1 silent: -100 dB)" in (folder / "test_summary.tex").read_text()
+    # A table of an earlier version has no such column.
+    old = summarise(scores, ["S"], "ES").drop(columns="silent")
+    assert cells(old, "mean")["n"].tolist() == ["3"] * 5
+
+
 def test_markdown_survives_any_text():
     table = pd.DataFrame({"value": ["a|b", "a\nb", "c\\", "<b>*`", "żółć"]})
     assert to_markdown(table).splitlines() == [

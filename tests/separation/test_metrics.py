@@ -203,7 +203,7 @@ def test_silence_has_the_floor_and_against_silence_there_is_no_score():
     silent = np.zeros_like(REFERENCE)
     floors = dict(si_sdr=-100, sdr=-100, pesq=1, stoi=0, estoi=0)
     scores = score_signal(silent, REFERENCE, RATE, METRICS)
-    reason = "NothingEstimatedError('silent estimate')"
+    reason = "SilentEstimateError('silent estimate')"
     assert scores == {name: (x, reason) for name, x in floors.items()}
     for estimate in (ESTIMATE, silent):
         scores = score_signal(estimate, silent, RATE, METRICS)

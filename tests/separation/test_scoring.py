@@ -140,7 +140,6 @@ def test_nan_estimate_leaves_the_other_source_and_the_mixture(tmp_path, caplog):
     assert np.isfinite([first["si_sdr_mix"], first["sdr_mix"]]).all()
     assert caplog.text.count("not finite") == 2
     assert "s1, si_sdr: " in caplog.text and "'id0'" in caplog.text
-    assert caplog.text.count("(-100)") == 2
 
 
 def test_floors_are_for_estimates_and_not_for_the_mixture(tmp_path):

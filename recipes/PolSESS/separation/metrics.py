@@ -3,11 +3,10 @@
 A metric is a pure function (estimate, reference, sample_rate) -> float, higher
 is better. The signals are np.ndarray, [time], of one length, the rate is in Hz.
 It raises where it has no answer; ``score_signal`` turns that into an empty cell
-and reports it, so that a failure is neither lost nor averaged away. An estimate
-that is silent, or not finite, has the floor of the metric: left out of a mean, it
-would make the model look better. A metric of your own is a function of this file,
-named in METRICS. Scoring processes import this file and not torch, which would
-cost each of them seconds.
+and reports it, so that a failure is neither lost nor averaged away. A silent
+estimate has the floor of the metric: left out, it would raise the mean. A metric of
+your own is a function of this file, named in METRICS. Scoring processes import
+this file and not torch, which would cost each of them seconds.
 
 Authors
  * The PolSESS recipe team 2026
@@ -25,24 +24,21 @@ from scipy.linalg import matmul_toeplitz, solve_toeplitz, toeplitz
 DISTORTION_FILTER = 512  # taps, as in BSS Eval
 # A part of the energy, -250 dB. What is smaller is the rounding of float64.
 ROUNDING = 1e-25
-SILENT_DB = (
-    -100.0
-)  # of an estimate without its reference: the bound of the loss
-FLOORS = {"si_sdr": SILENT_DB, "sdr": SILENT_DB, "pesq": 1.0}  # MOS begins at 1
-FLOORS.update(stoi=0.0, estoi=0.0)
+SILENT_DB = -100.0  # the bound of the loss
+FLOORS = {"si_sdr": SILENT_DB, "sdr": SILENT_DB, "pesq": 1.0}
+FLOORS |= {"stoi": 0.0, "estoi": 0.0}
 
 
-class NothingEstimatedError(ValueError):
-    """The estimate holds nothing of the reference."""
+class SilentEstimateError(ValueError):
+    """The estimate has nothing of the reference: its score is the floor."""
 
 
 def si_sdr(estimate, reference, sample_rate=None):
     """Zero-mean scale-invariant signal-to-distortion ratio in dB.
 
     J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019. Raises
-    ValueError where it is not defined: a silent reference, or an estimate
-    without any error; NothingEstimatedError for a silent estimate, or below
-    -100 dB.
+    ValueError where it is not defined: a silent reference or estimate, or an
+    estimate without any error.
 
     Example
     -------
@@ -50,18 +46,19 @@ def si_sdr(estimate, reference, sample_rate=None):
     >>> round(si_sdr(3 * reference + [0.3, 0.3, -0.3, -0.3], reference), 6)
     20.0
     """
-    reference = _zero_mean(reference, ValueError("silent reference"))
-    estimate = _zero_mean(estimate, NothingEstimatedError("silent estimate"))
+    estimate = _zero_mean(estimate, "estimate")
+    reference = _zero_mean(reference, "reference")
     target = (estimate @ reference) / (reference @ reference) * reference
     return _ratio_db(target, estimate - target)
 
 
-def _zero_mean(signal, error):
-    """In float64; raises the error where there is nothing but a constant."""
+def _zero_mean(signal, name):
+    """In float64; raises ValueError where nothing but a constant is left."""
     signal = np.asarray(signal, dtype=np.float64)
     centred = signal - signal.mean()
     if centred @ centred <= ROUNDING * (signal @ signal):
-        raise error
+        error = SilentEstimateError if name == "estimate" else ValueError
+        raise error(f"silent {name}")
     return centred
 
 
@@ -69,7 +66,7 @@ def _ratio_db(target, error):
     """Energy of the target over that of the error, in dB."""
     target, error = target @ target, error @ error
     if target <= 10 ** (SILENT_DB / 10) * error:
-        raise NothingEstimatedError("nothing of the reference in the estimate")
+        raise SilentEstimateError("nothing of the reference in the estimate")
     if error <= ROUNDING * target:
         raise ValueError("estimate equal to the reference")
     return float(10 * np.log10(target / error))
@@ -92,10 +89,9 @@ def sdr(estimate, reference, sample_rate=None):
     """
     estimate = np.asarray(estimate, dtype=np.float64)
     reference = np.asarray(reference, dtype=np.float64)
-    if not reference.any():
-        raise ValueError("silent reference")
-    if not estimate.any():
-        raise NothingEstimatedError("silent estimate")
+    for name, signal in (("reference", reference), ("estimate", estimate)):
+        if not signal.any():
+            raise ValueError(f"silent {name}")
     # The autocorrelation of the reference, its correlation with the estimate.
     samples = len(reference) + DISTORTION_FILTER - 1
     size = next_fast_len(samples, real=True)
@@ -131,8 +127,6 @@ def pesq(estimate, reference, sample_rate):
     """
     from pesq import pesq as itu_pesq
 
-    if not np.any(estimate) and np.any(reference):
-        raise NothingEstimatedError("silent estimate")
     mode = {8000: "nb", 16000: "wb"}[sample_rate]
     return float(itu_pesq(sample_rate, reference, estimate, mode))
 
@@ -143,15 +137,14 @@ def stoi(estimate, reference, sample_rate, extended=False):
     C. Taal et al., "An algorithm for intelligibility prediction of
     time-frequency weighted noisy speech", TASLP 2011. Where the reference is
     silent or has too little speech, the package ``pystoi`` returns a number
-    without meaning: this raises ValueError; NothingEstimatedError for a silent
-    estimate.
+    without meaning: this raises ValueError. A silent estimate has 0.
     """
     from pystoi import stoi as pystoi
 
     if not np.any(reference):
         raise ValueError("silent reference")
     if not np.any(estimate):
-        raise NothingEstimatedError("silent estimate")
+        return 0.0
     # pystoi draws noise for bands without energy: always the same noise.
     state = np.random.get_state()
     np.random.seed(0)
@@ -193,30 +186,30 @@ def score_signal(signal, reference, sample_rate, names):
     Returns
     -------
     dict
-        Name -> (score, None); or the reason, with NaN or the floor.
+        Name -> (score, None), or (NaN or the floor, the reason).
 
     Example
     -------
-    >>> score_signal(np.zeros(4), np.ones(4), 8000, ["sdr"])
-    {'sdr': (-100.0, "NothingEstimatedError('silent estimate')")}
+    >>> score_signal(np.zeros(4), np.arange(4), 8000, ["sdr"])
+    {'sdr': (-100.0, "SilentEstimateError('silent estimate')")}
     >>> score_signal(np.ones(4), np.zeros(4), 8000, ["sdr"])
     {'sdr': (nan, "ValueError('silent reference')")}
     """
     scores = {}
     for name in names:
         try:
-            for samples, error in (
-                (reference, ValueError),
-                (signal, NothingEstimatedError),
-            ):
-                if not np.isfinite(samples).all():
-                    raise error("samples that are not finite")
+            if not np.isfinite(reference).all():
+                raise ValueError("samples that are not finite")
+            if not np.isfinite(signal).all():
+                raise SilentEstimateError("samples that are not finite")
+            _zero_mean(reference, "reference")
+            _zero_mean(signal, "estimate")
             # Copies, since a metric may write into its arguments.
             score = METRICS[name](signal.copy(), reference.copy(), sample_rate)
             if not np.isfinite(score):
                 raise ValueError(f"the score is {score}")
             scores[name] = float(score) + 0.0, None  # 0.0 instead of -0.0
-        except NothingEstimatedError as error:
+        except SilentEstimateError as error:
             scores[name] = FLOORS.get(name, np.nan), repr(error)
         except Exception as error:
             # The packages raise exceptions of many kinds.

@@ -135,11 +135,10 @@ def validation_rows(batch, si_sdr):
     si_sdri = (si_sdr - baseline[:, 0]).masked_fill(silent, torch.nan)
     is_floor = (si_sdr < SILENT_DB + 0.01) & ~silent  # rounding of float32
     columns = [x.tolist() for x in (si_sdri, silent, is_floor)]
-    names = "si_sdri", "silent", "is_floor"
     return [
-        {**labels, **dict(zip(names, values))}
-        for labels, *rows in zip(_labels(batch), *columns)
-        for values in zip(*rows)
+        {**labels, **dict(zip(("si_sdri", "silent", "is_floor"), values))}
+        for labels, *items in zip(_labels(batch), *columns)
+        for values in zip(*items)
     ]
 
 
@@ -285,20 +284,16 @@ class Scorer:
             row = {**labels, "source": source}
             for name in self.metrics:
                 for suffix, scores in zip(("", "_mix"), pair):
-                    score, reason = scores[name]
-                    if suffix and reason:
-                        score = np.nan  # floors are for estimates
-                    row[name + suffix] = score
+                    row[name + suffix], reason = scores[name]
                     if reason:
-                        reason += f" ({score:g})" * np.isfinite(score)
                         failures.append(f"{source}, {name}{suffix}: {reason}")
+                    if reason and suffix:  # floors are for estimates
+                        row[name + suffix] = np.nan
                 if name == "si_sdr":
                     row["si_sdri"] = row["si_sdr"] - row["si_sdr_mix"]
             self.finished.append(row)
         if failures:
-            logger.warning(
-                f"no score, or its floor: {labels}: {'; '.join(failures)}"
-            )
+            logger.warning(f"no score for {labels}: {'; '.join(failures)}")
 
     def _save_audio(self, utterance):
         """Writes signals as 32-bit floats: nothing is clipped or rounded."""

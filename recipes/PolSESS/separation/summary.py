@@ -209,9 +209,10 @@ def validation_stats(rows):
     """Computes the figures of a validation from ``scoring.validation_rows``.
 
     Returns a dict: SI-SDRi, the macro mean in dB, with ci_low and ci_high; n,
-    mixtures, failures; silent, the number of silent estimates, which the mean
-    holds at their floor; the mean of each variant. Silent references are left out. SI-SDRi is NaN if another score is not finite, since a mean of fewer
-    mixtures does not compare with other epochs.
+    mixtures, failures; silent, the number of silent estimates, which count by
+    their floor; the mean of each variant. Silent references are left out. SI-SDRi
+    is NaN if another score is not finite, since a mean of fewer mixtures does not
+    compare with other epochs.
     """
     rows = pd.DataFrame(rows)
     # A model that diverges gives infinities, too.

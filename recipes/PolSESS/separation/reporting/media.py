@@ -58,8 +58,7 @@ def plots(scores, curve):
     -------
     dict
         distribution (a box of SI-SDRi for each variant in each setting),
-        scatter (SI-SDRi against the SI-SDR of the mixture, without silent
-        estimates) and curve (the
+        scatter (SI-SDRi against the SI-SDR of the mixture) and curve (the
         validations and the training loss) as data URIs; None without a number.
     """
     order = scores["variant"].map(VARIANTS.index).rename("order")
