@@ -31,6 +31,7 @@ from paired import (
     macro_mean,
     mean_of_seeds,
     on_cores,
+    silent_rows,
     start,
 )
 from sizes import count_macs
@@ -144,6 +145,7 @@ def rows_of(task, folders):
         row["si_sdri"] = summary["si_sdri_mean"]
         row["ci_low"] = summary["si_sdri_ci_low"]
         row["ci_high"] = summary["si_sdri_ci_high"]
+        row["silent"] = silent_rows(runs)
         row["seeds"] = len(runs)
         row |= {"lowest_seed": min(seeds), "highest_seed": max(seeds)}
         if base is not None:
@@ -195,7 +197,8 @@ def shown(row):
         "GMAC/s": f"{row['gmac_per_second']:.3f}",
         "epochs": row["epochs"],
         "SI-SDRi [95 %]": interval(
-            row["si_sdri"], row["ci_low"], row["ci_high"]
+            *(row[name] for name in ("si_sdri", "ci_low", "ci_high")),
+            silent=row["silent"],
         ),
         "seeds": f"{row['lowest_seed']:.2f} to {row['highest_seed']:.2f} "
         f"({row['seeds']})",

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 from common import SEPARATION
 from reporting.compare import compare
-from summary import read_scores, summarise
+from summary import count_silent, read_scores, summarise
 from variants import VARIANTS
 
 
@@ -91,6 +91,12 @@ def mean_of_seeds(folders):
     )
 
 
+def silent_rows(folders):
+    """Number of rows with a silent estimate in the tests of several runs."""
+    paths = [folder / "test_scores.csv" for folder in folders]
+    return sum(count_silent(read_scores(path)) for path in paths)
+
+
 def macro_mean(scores, task):
     """The line of a summary for the mean over variants."""
     table = summarise(scores, VARIANTS, task)
@@ -115,13 +121,15 @@ def difference(base, scores):
     return row["difference"], row["ci_low"], row["ci_high"]
 
 
-def interval(value, low, high, sign=""):
-    """A number of dB with its interval.
+def interval(value, low, high, sign="", silent=0):
+    """A number of dB with its interval, and the number of silent estimates.
 
     Example
     -------
     >>> interval(0.25, -0.5, 1.0, "+")
     '+0.25 [-0.50, +1.00]'
+    >>> interval(0.25, -0.5, 1.0, silent=3)
+    '0.25 [-0.50, 1.00] (3 silent)'
     """
     value, low, high = (f"{x:{sign}.2f}" for x in (value, low, high))
-    return f"{value} [{low}, {high}]"
+    return f"{value} [{low}, {high}]" + f" ({silent} silent)" * (silent > 0)

@@ -40,12 +40,13 @@ def separate(separator, signal, length):
     seconds : list of float
         For each block the time to compute it.
     """
+    from inference.offset import RunningMean
     from streaming.streaming import StreamingSeparator
 
     if not length:
         with torch.no_grad():
             start = time.perf_counter()
-            estimate = separator(signal[None])[0]
+            estimate = separator(RunningMean()(signal)[None])[0]
             return estimate, [time.perf_counter() - start]
     stream = StreamingSeparator(separator)
     parts, seconds = [], []

@@ -27,6 +27,7 @@ from paired import (
     macro_mean,
     mean_of_seeds,
     on_cores,
+    silent_rows,
     start,
 )
 
@@ -155,6 +156,7 @@ def row_of(name, runs, base, task):
         "si_sdri": summary["si_sdri_mean"],
         "ci_low": summary["si_sdri_ci_low"],
         "ci_high": summary["si_sdri_ci_high"],
+        "silent": silent_rows([runs[seed] for seed in seeds]),
         **dict(zip(names, difference(of_base, scores))),
         "differences": " ".join(f"{x:+.2f}" for x in by_seed),
     }
@@ -168,7 +170,8 @@ def shown(row):
         "options": f"`{row['options']}`",
         "seeds": row["seeds"],
         "SI-SDRi [95 %]": interval(
-            row["si_sdri"], row["ci_low"], row["ci_high"]
+            *(row[name] for name in ("si_sdri", "ci_low", "ci_high")),
+            silent=row["silent"],
         ),
         "difference [95 %]": interval(*(row[n] for n in names), sign="+"),
         "of each seed": row["differences"],

@@ -1,12 +1,14 @@
 """A trained model separates arrays, at the level of the mixture."""
 
+import itertools
 from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import pytest
 import torch
 from inference.separation import LevelMatcher, Separation
-from made_runs import noise
+from made_runs import CAUSAL, make_run, noise
+from streaming.streaming import StreamingSeparator
 
 
 @pytest.fixture
@@ -27,9 +29,10 @@ def test_arrays_become_arrays_at_the_level_of_the_mixture(
     assert separation.sample_rate == 8000
     mixture = signal(8001)
     with torch.no_grad():
-        estimates = run_of_sb[1](mixture[None])[0].double()
+        centred = mixture - mixture.mean()
+        estimates = run_of_sb[1](centred[None])[0].double()
     # Each estimate is projected on the mixture.
-    gains = (mixture.double() @ estimates) / (estimates**2).sum(0)
+    gains = (centred.double() @ estimates) / (estimates**2).sum(0)
     for given in (mixture, mixture.numpy(), mixture.double().numpy()):
         found = separation(given)
         assert isinstance(found, np.ndarray) and found.dtype == np.float32
@@ -77,16 +80,46 @@ def test_windows_and_precision_are_those_of_the_options(run_of_sb, separation):
 
 
 def test_no_sample_exceeds_full_scale():
-    mixture = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    estimates = torch.tensor([[1.0, 2], [0.5, 0], [-4, 0], [0, 1]]) / 100
+    # Of mean zero, and then with an offset, which no factor may see
+    mixture = torch.tensor([1.0, -1.0, 0.0, 0.0])
+    estimates = torch.tensor([[1.0, 2], [0, 0], [-4, 0], [0, 1]]) / 100
 
-    gains = torch.tensor([100 / (1 + 0.25 + 16), 200 / (4 + 1)])
+    gains = torch.tensor([100 / (1 + 16), 200 / (4 + 1)])
     # Ten times as loud, the second source would reach 8: both become softer.
-    for factor, expected in ((1, gains), (10, gains * 10 / 8), (0, gains * 0)):
+    cases = (1, gains), (10, gains * 10 / 8), (0, gains * 0)
+    for (factor, expected), offset in itertools.product(cases, (0, 0.25)):
         level = LevelMatcher()
         # The estimates come late, in other parts.
-        assert len(list(level.listen((factor * mixture).split(2)))) == 2
+        given = factor * mixture + offset
+        assert len(list(level.listen(given.split(2)))) == 2
+        level.add(estimates[:0])
         level.add(estimates[:3])
         level.add(estimates[3:])
         assert torch.allclose(level.factors(), expected)
         assert level.is_silent == (factor == 0)
+
+
+@pytest.mark.parametrize("offset", [0.05, -0.4])
+def test_an_offset_changes_nothing(separation, offset):
+    mixture = signal(8001) + 0.02 * torch.arange(8001).sin()
+    expected = separation(mixture)
+    assert np.abs(expected).max() > 0.005
+    assert np.allclose(separation(mixture + offset), expected, atol=1e-5)
+    # In windows, whatever the blocks
+    short = Separation(separation.separator, 8000, "ab", 0.25, 0.05)
+    expected = short(mixture)
+    assert np.allclose(short(mixture + offset), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.05, 0.4])
+def test_a_causal_file_is_the_stream(tmp_path, offset):
+    make_run(tmp_path, "SB", **CAUSAL)
+    separation = Separation.from_run(tmp_path)
+    stream = StreamingSeparator(separation.separator)
+    mixture = signal(24_000) + offset
+    whole = torch.cat(list(separation.run(mixture.split(1000))))
+    live = torch.cat(list(stream.run([mixture], 256)))
+    assert whole.abs().max() > 0.01
+    assert torch.allclose(live, whole, atol=1e-5)
+    centred = torch.cat(list(separation.run([mixture - offset])))
+    assert torch.allclose(live, centred, atol=1e-5)

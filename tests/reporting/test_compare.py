@@ -121,6 +121,17 @@ def test_identical_runs_do_not_differ():
     assert (lines["p_value"] == 1).all()
 
 
+def test_silent_estimates_of_both_runs_are_counted():
+    first, second = scores_of(0), scores_of(GAINS)
+    second.loc[second["variant"] == "S", "si_sdr"] = -100.0
+    first.loc[first.index[first["variant"] == "S"][0], "si_sdr"] = -100.0
+    text = readable(compare({"A": first, "B": second}))
+    text = text.set_index(["variant", "setting"])["n"]
+    n = int((first["variant"] == "S").sum())
+    assert text["S", "outdoor"] == f"{n} (1 and {n} silent)"
+    assert text["SER", "indoor"] == "12"
+
+
 def test_rows_that_failed_in_one_run_are_left_out_of_both():
     first, second = scores_of(0), scores_of(GAINS)
     at = first.set_index(["ID", "variant"]).index.get_loc
@@ -247,7 +258,7 @@ def test_missing_run_and_folder_are_named(run, capsys):
     assert "absent" in capsys.readouterr().err
 
 
-def test_command_writes_its_table_without_loading_metrics_or_plots(run):
+def test_command_writes_its_table_without_packages_of_metrics_or_plots(run):
     """Two CSV files can be compared where pesq does not compile."""
     run("a", scores_of(0)), run("b", scores_of(9 + NOISE))
     script = str(SEPARATION / "report.py")
@@ -262,13 +273,13 @@ def test_command_writes_its_table_without_loading_metrics_or_plots(run):
     loaded = {line.rpartition("|")[2].strip() for line in lines}
     assert all(line.startswith("import time:") for line in lines)
     assert {"pandas", "reporting.compare"} < loaded
-    heavy = "metrics pesq pystoi matplotlib jinja2 inference reliability"
+    heavy = "pesq pystoi matplotlib jinja2 inference reliability"
     assert not loaded & set(heavy.split())
     assert done.stdout.startswith("Differences to a [95 % confidence interval]")
     table = pd.read_csv("table.csv", keep_default_na=False, na_values=[""])
     assert list(table) == (
         "run variant setting score n left_out mixtures mean_first mean "
-        "difference ci_low ci_high p_value".split()
+        "difference ci_low ci_high p_value silent_first silent".split()
     )
     assert set(table["run"]) == {"b"}
     line = lines_of(table).loc[("SER", "indoor")]

@@ -94,7 +94,8 @@ def line_of(row, part):
     line = [(name, name + " few rows" * (row.get("few") == "True"))]
     if "setting" in row:
         line.append((row["setting"], row["setting"]))
-    n = (row["n"], f"{row['n']} {row['mixtures']} mixtures")
+    silent = f" {row['silent']} silent" * (row["silent"] != "0")
+    n = (row["n"], f"{row['n']} {row['mixtures']} mixtures{silent}")
     line.append(("", "no mixtures") if row["n"] == "0" else n)
     for name in METRICS:
         line.append((row[f"{name}_{part}"], cell_of(row, name, part)))
@@ -251,6 +252,7 @@ def scores_of(values, variant, setting):
     """Scores that grow with the number of the mixture."""
     scores = pd.DataFrame({"si_sdri": np.array(values, dtype=float)})
     scores["si_sdr_mix"] = np.arange(len(values)) - 20.0
+    scores["si_sdr"] = scores["si_sdri"] + scores["si_sdr_mix"]
     return scores.assign(variant=variant, setting=setting)
 
 

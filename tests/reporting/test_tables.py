@@ -116,7 +116,7 @@ def test_enhancement_tested_on_c_alone_has_no_mean_but_tables(run):
     text = (folder / "test_summary.md").read_text()
     assert "| macro mean |  | 0 (no mixtures) | - |" in text
     text = (folder / "test_strata.csv").read_text()
-    assert text.startswith("stratum,value,n,mixtures,few,si_sdr_failures,")
+    assert text.startswith("stratum,value,n,mixtures,few,silent,si_sdr_")
     assert "no mixture" in (folder / "test_strata.md").read_text()
 
 
@@ -146,6 +146,21 @@ def test_cells_tell_means_medians_and_failures():
     assert median["si sdr"] == "3.00 (3.61) (1 failed)"
     assert median["si sdr mix"] == "0.00 (0.00)"
     assert median["pesq"] == "- (4 failed)"
+
+
+def test_silent_estimates_are_counted_beside_n_in_every_table(run, capsys):
+    scores = scores_of(
+        [(i, "S", "outdoor", "s1", x, 0) for i, x in zip("abc", [1, -100, 6])]
+    )
+    folder = run(scores)
+    assert main(["tables", str(folder), "--latex", "--strata", "SSR"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("| 3 (1 silent: -100 dB) | -31.00") == 5  # S and means
+    assert text.count("| 1 (1 silent: -100 dB)") == 1  # a stratum
+    assert "(1 silent: -100 dB)" in (folder / "test_summary.tex").read_text()
+    # A table of an earlier version has no such column.
+    old = summarise(scores, ["S"], "ES").drop(columns="silent")
+    assert cells(old, "mean")["n"].tolist() == ["3"] * 5
 
 
 def test_markdown_survives_any_text():

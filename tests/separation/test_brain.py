@@ -43,7 +43,8 @@ def validate(brain, epoch, scores):
     for number in range(60):
         for variant, score in scores.items():
             row = {"ID": f"{variant}{number}", "variant": variant}
-            row.update(setting="outdoor", si_sdri=score, silent=False)
+            row.update(setting="outdoor", si_sdri=score)
+            row.update(silent=False, is_floor=False)
             brain.valid_rows.append(row)
     brain.on_stage_end(sb.Stage.VALID, 0.0, epoch)
 

@@ -9,7 +9,8 @@ import pystoi
 import pytest
 import soundfile
 import torch
-from metrics import METRICS, estoi, score_signal, sdr, si_sdr
+from losses import pairwise_si_sdr
+from metrics import FLOORS, METRICS, estoi, score_signal, sdr, si_sdr
 from recipe import SAMPLES
 from scipy.signal import butter, sosfilt
 from torchmetrics.functional.audio import (
@@ -191,25 +192,34 @@ def test_what_is_not_finite_fails_in_every_metric(broken, value):
     pair[broken][1234] = value
     scores = score_signal(*pair, RATE, METRICS)
     assert list(scores) == list(METRICS)
-    for score, failure in scores.values():
-        assert np.isnan(score)
-        assert failure == "ValueError('samples that are not finite')"
+    for name, (score, failure) in scores.items():
+        # A broken reference gives no score, a broken estimate the floor.
+        assert score == FLOORS[name] if broken == 0 else np.isnan(score)
+        assert failure.endswith("Error('samples that are not finite')")
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_silence_fails_where_a_metric_has_no_answer():
+def test_silence_has_the_floor_and_against_silence_there_is_no_score():
     silent = np.zeros_like(REFERENCE)
-    for estimate, reference, answers in (
-        (silent, REFERENCE, {"stoi": (0, None), "estoi": (0, None)}),
-        (ESTIMATE, silent, {}),
-        (silent, silent, {}),
-    ):
-        scores = score_signal(estimate, reference, RATE, METRICS)
-        for name, (score, failure) in scores.items():
-            if name in answers:
-                assert (score, failure) == answers[name]
-            else:
-                assert np.isnan(score) and "Error(" in failure
+    floors = dict(si_sdr=-100, sdr=-100, pesq=1, stoi=0, estoi=0)
+    scores = score_signal(silent, REFERENCE, RATE, METRICS)
+    reason = "SilentEstimateError('silent estimate')"
+    assert scores == {name: (x, reason) for name, x in floors.items()}
+    for estimate in (ESTIMATE, silent):
+        scores = score_signal(estimate, silent, RATE, METRICS)
+        for score, failure in scores.values():
+            assert np.isnan(score) and "Error(" in failure
+    # The loss, and with it the validation, has the same floor.
+    pair = [torch.tensor(x)[None, :, None] for x in (silent, REFERENCE)]
+    assert pairwise_si_sdr(*pair).item() == pytest.approx(-100, abs=1e-4)
+
+
+def test_no_score_is_below_the_floor():
+    """Muting would pay there."""
+    for level_db, expected in ((-99, -99), (-101, -100)):
+        estimate = 10 ** (level_db / 20) * EVEN + np.repeat(EVEN[:50], 2)
+        score, _ = score_signal(estimate, EVEN, RATE, ["si_sdr"])["si_sdr"]
+        assert score == pytest.approx(expected, abs=1e-3)
 
 
 def test_metric_cannot_touch_what_others_score(monkeypatch):

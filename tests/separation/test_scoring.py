@@ -135,11 +135,22 @@ def test_nan_estimate_leaves_the_other_source_and_the_mixture(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         submit(scorer, made, estimate)
         first, second = scorer.rows()
-    for name in ("si_sdr", "si_sdri", "sdr"):
-        assert np.isnan(first[name]) and np.isfinite(second[name])
+    assert first["si_sdr"] == first["sdr"] == -100
+    assert first["si_sdri"] == -100 - first["si_sdr_mix"]
+    assert np.isfinite([second["si_sdr"], second["si_sdri"]]).all()
     assert np.isfinite([first["si_sdr_mix"], first["sdr_mix"]]).all()
     assert caplog.text.count("not finite") == 2
     assert "s1, si_sdr: " in caplog.text and "'id0'" in caplog.text
+
+
+def test_floors_are_for_estimates_and_not_for_the_mixture(tmp_path):
+    made, estimate = batch()
+    made.mix_sig[0].zero_()
+    scorer = scorer_of(tmp_path)
+    submit(scorer, made, 0 * estimate)
+    (row,) = scorer.rows()
+    assert row["si_sdr"] == -100
+    assert np.isnan([row["si_sdr_mix"], row["si_sdri"]]).all()
 
 
 def test_process_that_dies_costs_one_score(own_metrics, tmp_path, caplog):
@@ -190,8 +201,10 @@ def test_validation_rows_are_improvements_and_tell_silence():
     items, _ = batch(0, (500, 400), sources=2)
     reference, lengths = items.sources_sig
     reference[1, :, 0] = 0
-    si_sdr = torch.tensor([[10.0, 20.0], [30.0, 40.0]])
+    si_sdr = torch.tensor([[10.0, 20.0], [30.0, -100.0]])
     rows = validation_rows(items, si_sdr)
+    floors = [row["is_floor"] for row in rows]
+    assert floors == [False, False, False, True]
     assert [row["ID"] for row in rows] == ["id0", "id0", "id1", "id1"]
     assert [row["variant"] for row in rows] == ["S", "S", "SER", "SER"]
     assert [row["silent"] for row in rows] == [False, False, True, False]

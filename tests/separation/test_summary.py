@@ -179,11 +179,12 @@ def test_every_column_has_the_value_of_its_definition():
     row = summary_of(scores, ["S"], "ES").loc["S", "outdoor"]
     assert row["n"] == 4 and row["mixtures"] == 4
     half_width = 4.302653 * np.sqrt(7 / 3)  # t with two degrees of freedom
-    expected = [1, 3, 2, np.sqrt(7), 3 - half_width, 3 + half_width]
+    expected = [0, 1, 3, 2, np.sqrt(7), 3 - half_width, 3 + half_width]
     expected += [0, -1, -1, 0, -1, -1]
     expected += [1, 4, 3, np.sqrt(7), 4 - half_width, 4 + half_width]
     parts = "failures mean median std ci_low ci_high".split()
     names = [f"{s}_{p}" for s in scores.columns[4:] for p in parts]
+    names.insert(0, "silent")
     assert list(row.index[2:]) == names
     assert row[2:].tolist() == pytest.approx(expected)
 
@@ -262,7 +263,7 @@ def test_table_that_is_not_written_whole_leaves_the_old_one(tmp_path):
 def valid_rows(values, variant="S", setting="outdoor", silent=False):
     """A row a mixture, as a validation collects them."""
     rows = rows_of(values, setting, variant).rename(columns={"x": "si_sdri"})
-    return rows.assign(silent=silent).to_dict("records")
+    return rows.assign(silent=silent, is_floor=False).to_dict("records")
 
 
 def variants_in(found):
@@ -296,6 +297,28 @@ def test_one_failure_makes_the_mean_none(failure):
     found = validation_stats(valid_rows([failure] * 3))
     assert np.isnan(found["SI-SDRi"]) and found["failures"] == 3
     assert variants_in(found) == {}
+
+
+def test_silent_estimates_are_in_the_mean_and_counted():
+    rows = valid_rows([1.0, 3.0, -103.0])
+    rows[2]["is_floor"] = True
+    found = validation_stats(rows)
+    assert found["SI-SDRi"] == -33 and found["silent"] == 1
+    assert found["failures"] == 0
+
+
+def test_muting_what_is_hard_never_looks_better():
+    """Whatever the muted rows would have reached, down to the floor."""
+    hard = scores_of(
+        [(n, "S", "outdoor", "s1", x, -2.0) for n, x in zip("abc", [9, 5, -99])]
+    )
+    muted = hard.assign(si_sdr=[9.0, 5.0, -100.0])
+    muted["si_sdri"] = muted["si_sdr"] - muted["si_sdr_mix"]
+    kept, found = (summary_of(s, ["S"], "ES") for s in (hard, muted))
+    assert kept["silent"].eq(0).all() and found["silent"].eq(1).all()
+    for name in ("si_sdr_mean", "si_sdri_mean", "si_sdri_ci_low"):
+        assert (found[name] < kept[name]).all()
+    assert found.loc[("S", "outdoor"), "si_sdr_mean"] == pytest.approx(-86 / 3)
 
 
 def test_silent_reference_is_counted_and_left_out():

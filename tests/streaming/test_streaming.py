@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fast.convtasnet import MaskNet
+from inference.offset import RunningMean
 from made_runs import CAUSAL, make_run, mask_networks
 from recipe import SEPARATION
 from separator import Separator
@@ -45,9 +46,9 @@ def signal_of(time, seed=3):
 
 
 def offline(separator, signal):
-    """Forward pass of a whole signal, [time, source]."""
+    """Forward pass of a whole signal less its running mean, [time, source]."""
     with torch.no_grad():
-        return separator(signal[None])[0]
+        return separator(RunningMean()(signal)[None])[0]
 
 
 def streamed(stream, signal, block):

@@ -23,7 +23,7 @@ def make_tested_run(folder):
     """A run for SB that tested the sample model on the sample corpus.
 
     Its scores are invented. Of the mixtures one PESQ failed, of the estimates one
-    PESQ and one SI-SDR; no mixture had the variants E and R.
+    PESQ and one SI-SDR, and one was silent; no mixture had the variants E and R.
     """
     prepare_polsess(str(SAMPLES), str(folder / "save"), splits=["test"])
     tables = [
@@ -42,6 +42,7 @@ def make_tested_run(folder):
     scores.insert(6, "si_sdri", scores["si_sdr"] - scores["si_sdr_mix"])
     scores.loc[0, "pesq"] = scores.loc[6, "pesq_mix"] = np.nan
     scores.loc[5, ["si_sdr", "si_sdri"]] = np.nan
+    scores.loc[3, ["si_sdr", "si_sdri"]] = -100, -100 - scores["si_sdr_mix"][3]
     scores.to_csv(folder / "test_scores.csv", index=False)
     empty = pd.DataFrame({"variant": [*VARIANTS, "E", "R", "macro mean"]})
     empty.to_csv(folder / "test_summary.csv", index=False)

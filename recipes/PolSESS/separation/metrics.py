@@ -3,7 +3,8 @@
 A metric is a pure function (estimate, reference, sample_rate) -> float, higher
 is better. The signals are np.ndarray, [time], of one length, the rate is in Hz.
 It raises where it has no answer; ``score_signal`` turns that into an empty cell
-and reports it, so that a failure is neither lost nor averaged away. A metric of
+and reports it, so that a failure is neither lost nor averaged away. A silent
+estimate has the floor of the metric: left out, it would raise the mean. A metric of
 your own is a function of this file, named in METRICS. Scoring processes import
 this file and not torch, which would cost each of them seconds.
 
@@ -23,6 +24,13 @@ from scipy.linalg import matmul_toeplitz, solve_toeplitz, toeplitz
 DISTORTION_FILTER = 512  # taps, as in BSS Eval
 # A part of the energy, -250 dB. What is smaller is the rounding of float64.
 ROUNDING = 1e-25
+SILENT_DB = -100.0  # the bound of the loss
+FLOORS = {"si_sdr": SILENT_DB, "sdr": SILENT_DB, "pesq": 1.0}
+FLOORS |= {"stoi": 0.0, "estoi": 0.0}
+
+
+class SilentEstimateError(ValueError):
+    """The estimate has nothing of the reference: its score is the floor."""
 
 
 def si_sdr(estimate, reference, sample_rate=None):
@@ -49,15 +57,16 @@ def _zero_mean(signal, name):
     signal = np.asarray(signal, dtype=np.float64)
     centred = signal - signal.mean()
     if centred @ centred <= ROUNDING * (signal @ signal):
-        raise ValueError(f"silent {name}")
+        error = SilentEstimateError if name == "estimate" else ValueError
+        raise error(f"silent {name}")
     return centred
 
 
 def _ratio_db(target, error):
     """Energy of the target over that of the error, in dB."""
     target, error = target @ target, error @ error
-    if target <= ROUNDING * error:
-        raise ValueError("nothing of the reference in the estimate")
+    if target <= 10 ** (SILENT_DB / 10) * error:
+        raise SilentEstimateError("nothing of the reference in the estimate")
     if error <= ROUNDING * target:
         raise ValueError("estimate equal to the reference")
     return float(10 * np.log10(target / error))
@@ -177,23 +186,31 @@ def score_signal(signal, reference, sample_rate, names):
     Returns
     -------
     dict
-        Name -> (score, None), or (NaN, the reason).
+        Name -> (score, None), or (NaN or the floor, the reason).
 
     Example
     -------
+    >>> score_signal(np.zeros(4), np.arange(4), 8000, ["sdr"])
+    {'sdr': (-100.0, "SilentEstimateError('silent estimate')")}
     >>> score_signal(np.ones(4), np.zeros(4), 8000, ["sdr"])
     {'sdr': (nan, "ValueError('silent reference')")}
     """
     scores = {}
     for name in names:
         try:
-            if not (np.isfinite(signal).all() and np.isfinite(reference).all()):
+            if not np.isfinite(reference).all():
                 raise ValueError("samples that are not finite")
+            if not np.isfinite(signal).all():
+                raise SilentEstimateError("samples that are not finite")
+            _zero_mean(reference, "reference")
+            _zero_mean(signal, "estimate")
             # Copies, since a metric may write into its arguments.
             score = METRICS[name](signal.copy(), reference.copy(), sample_rate)
             if not np.isfinite(score):
                 raise ValueError(f"the score is {score}")
             scores[name] = float(score) + 0.0, None  # 0.0 instead of -0.0
+        except SilentEstimateError as error:
+            scores[name] = FLOORS.get(name, np.nan), repr(error)
         except Exception as error:
             # The packages raise exceptions of many kinds.
             scores[name] = np.nan, repr(error)

@@ -19,7 +19,7 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from losses import pairwise_si_sdr
-from metrics import METRICS, end_with, score_signal
+from metrics import METRICS, SILENT_DB, end_with, score_signal
 from summary import LABELS, write_csv
 from variants import VARIANTS, source_names
 
@@ -124,19 +124,21 @@ def _labels(batch):
 def validation_rows(batch, si_sdr):
     """Computes the SI-SDRi from the SI-SDR of a batch, [batch, source], in dB.
 
-    Returns a dict for each source: ID, variant, setting, si_sdri and silent.
-    Against a silent reference no score is defined, and it is NaN.
+    Returns a dict for each source: ID, variant, setting, si_sdri, silent and
+    is_floor. Against a silent reference no score is defined, and it is NaN. A
+    silent estimate has the floor of the test, which is the bound of the loss.
     """
     mixture, lengths = batch.mix_sig
     reference, _ = batch.sources_sig
     baseline = pairwise_si_sdr(mixture.unsqueeze(-1), reference, lengths)
     silent = reference.abs().amax(1) == 0
     si_sdri = (si_sdr - baseline[:, 0]).masked_fill(silent, torch.nan)
-    items = zip(_labels(batch), si_sdri.tolist(), silent.tolist())
+    is_floor = (si_sdr < SILENT_DB + 0.01) & ~silent  # rounding of float32
+    columns = [x.tolist() for x in (si_sdri, silent, is_floor)]
     return [
-        {**labels, "si_sdri": score, "silent": is_silent}
-        for labels, scores, are_silent in items
-        for score, is_silent in zip(scores, are_silent)
+        {**labels, **dict(zip(("si_sdri", "silent", "is_floor"), values))}
+        for labels, *items in zip(_labels(batch), *columns)
+        for values in zip(*items)
     ]
 
 
@@ -285,6 +287,8 @@ class Scorer:
                     row[name + suffix], reason = scores[name]
                     if reason:
                         failures.append(f"{source}, {name}{suffix}: {reason}")
+                    if reason and suffix:  # floors are for estimates
+                        row[name + suffix] = np.nan
                 if name == "si_sdr":
                     row["si_sdri"] = row["si_sdr"] - row["si_sdr_mix"]
             self.finished.append(row)

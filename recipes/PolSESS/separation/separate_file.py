@@ -88,7 +88,7 @@ def main(arguments):
     def choose_run(separation):
         """Windows, or a stream in blocks."""
         if not options.stream:
-            return separation.windows.run
+            return separation.run
         size = round(options.block_ms * separation.sample_rate / 1000)
         stream = StreamingSeparator(separation.separator)
         return lambda blocks: stream.run(blocks, max(1, size))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from metrics import SILENT_DB
 from scipy import stats
 from variants import VARIANTS, counts_in_means
 
@@ -42,6 +43,17 @@ def variant_strata(scores):
     """
     is_clean = scores["variant"] == "C"
     return scores["variant"].where(~is_clean, "C " + scores["setting"])
+
+
+def count_silent(rows):
+    """Counts the rows of a silent estimate, which have the floor of SI-SDR.
+
+    Example
+    -------
+    >>> count_silent(pd.DataFrame({"si_sdr": [-100.0, 3.0, np.nan]}))
+    1
+    """
+    return int(rows.filter(["si_sdr"]).eq(SILENT_DB).to_numpy().sum())
 
 
 def mean_interval(rows, column, strata=None):
@@ -128,13 +140,14 @@ def describe(rows, columns, strata=None):
     Returns
     -------
     dict
-        n (rows), mixtures, and ``<score>_<part>`` for each of PARTS; NaN where
-        it is not defined.
+        n (rows), mixtures, silent (see ``count_silent``), and
+        ``<score>_<part>`` for each of PARTS; NaN where it is not defined.
     """
     one = pd.Series("", rows.index) if strata is None else strata
     groups = rows[columns].groupby(one)
     medians, deviations = groups.median().mean(), groups.std().mean()
     row = {"n": len(rows), "mixtures": rows["ID"].nunique()}
+    row["silent"] = count_silent(rows)
     for column in columns:
         mean, low, high = mean_interval(rows, column, strata)
         failures = int(rows[column].isna().sum())
@@ -196,9 +209,10 @@ def validation_stats(rows):
     """Computes the figures of a validation from ``scoring.validation_rows``.
 
     Returns a dict: SI-SDRi, the macro mean in dB, with ci_low and ci_high; n,
-    mixtures, failures; the mean of each variant. Silent references are left
-    out. SI-SDRi is NaN if another score is not finite, since a mean of fewer
-    mixtures does not compare with other epochs.
+    mixtures, failures; silent, the number of silent estimates, which count by
+    their floor; the mean of each variant. Silent references are left out. SI-SDRi
+    is NaN if another score is not finite, since a mean of fewer mixtures does not
+    compare with other epochs.
     """
     rows = pd.DataFrame(rows)
     # A model that diverges gives infinities, too.
@@ -215,6 +229,7 @@ def validation_stats(rows):
         "n": len(rows),
         "mixtures": rows["ID"].nunique(),
         "failures": int(rows["si_sdri"].isna().sum()),
+        "silent": int(rows["is_floor"].sum()),
         **means.add_prefix("SI-SDRi ").to_dict(),
     }
 

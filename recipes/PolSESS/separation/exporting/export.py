@@ -20,6 +20,11 @@ from exporting.interface import interface_name, interface_text
 from exporting.model_card import model_card
 from exporting.onnx_file import onnx_length, write_onnx
 
+MEAN_FIRST = """    {0}: !new:torch.nn.Sequential
+        - !new:speechbrain.processing.features.InputNormalization
+            norm_type: sentence
+            std_norm: False
+        - !ref <{0}>"""
 SUMMARY_COLUMNS = {"variant", "setting", "n", "si_sdr_mean", "si_sdri_mean"}
 
 
@@ -144,8 +149,10 @@ def hyperparams_text(model):
     for part in model.network.parts:
         lines += [*_node(part, _class_of(model, part), model.sizes[part]), ""]
     parts = [f"    {part}: !ref <{part}>" for part in model.network.parts]
+    # The mean goes before the network, as in inference.separation.
+    first = MEAN_FIRST.format(model.network.parts[0])
     loader = "speechbrain.utils.parameter_transfer.Pretrainer"
-    lines += ["modules:", *parts, "", f"pretrainer: !new:{loader}"]
+    lines += ["modules:", first, *parts[1:], "", f"pretrainer: !new:{loader}"]
     lines += ["    loadables:", *[f"    {line}" for line in parts], ""]
     return "\n".join(lines)
 

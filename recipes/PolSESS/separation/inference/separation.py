@@ -8,6 +8,7 @@ import torch
 from networks.options import check_precision
 from variants import source_names
 
+from inference.offset import RunningMean, WithoutMean, hears_the_past_alone
 from inference.trained import load_trained
 from inference.windows import Windows
 
@@ -81,6 +82,7 @@ class Separation:
         self.names = list(names)
         self.device = device
         self.dtype = PRECISIONS[precision]
+        self.is_causal = hears_the_past_alone(separator)
         self.min_samples = getattr(separator, "min_samples", 1)
         self.windows = Windows(
             self._estimate,
@@ -133,10 +135,19 @@ class Separation:
             return [self(item) for item in mixture]
         level, parts = LevelMatcher(), []
         mixture = self._checked(mixture)
-        for part in self.windows.run(level.listen([mixture])):
+        for part in self.run(level.listen([mixture])):
             level.add(part)
             parts.append(part)
         return (torch.cat(parts) * level.factors()).numpy()
+
+    def run(self, blocks):
+        """Separates blocks of a mixture, as ``Windows.run`` does.
+
+        Its DC offset is taken out before the network, see ``inference.offset``.
+        """
+        if self.is_causal:
+            blocks = map(RunningMean(), blocks)
+        return self.windows.run(blocks)
 
     def _checked(self, mixture):
         """A mixture as a float32 vector on the CPU."""
@@ -165,6 +176,8 @@ class Separation:
     def _estimate(self, mixtures):
         """Forward pass, [batch, time] -> [batch, time, source]."""
         mixtures = mixtures.to(self.device)
+        if not self.is_causal:
+            mixtures = WithoutMean()(mixtures)
         kind = mixtures.device.type
         half = self.dtype != torch.float32
         with torch.inference_mode(), torch.autocast(kind, self.dtype, half):
@@ -175,14 +188,14 @@ class LevelMatcher:
     """Finds the factors that bring estimates to the level of the mixture.
 
     The level of estimates is arbitrary. Each source gets one factor for the
-    whole recording, that of its projection on the mixture: it is then never
-    louder than the mixture. If a sample still exceeds full scale, one factor
+    whole recording, that of its projection on the mixture without its mean: it is
+    then never louder than the mixture. If a sample still exceeds full scale, one factor
     attenuates all sources.
 
     Example
     -------
     >>> level = LevelMatcher()
-    >>> mixture = torch.tensor([0.5, -0.5, 0.5, 0.5])
+    >>> mixture = torch.tensor([0.5, -0.5, 0.5, -0.5])
     >>> for block in level.listen([mixture]):
     ...     level.add(torch.stack([block * -8, block * 0], dim=-1))
     >>> level.factors()
@@ -191,9 +204,11 @@ class LevelMatcher:
 
     def __init__(self):
         self.waiting = torch.empty(0)  # mixture whose estimates are to come
-        self.common = self.energy = 0.0
+        self.first = None  # sample of the mixture
+        self.common = self.energy = self.total = self.mixture_total = 0.0
+        self.length = 0
         self.peak = torch.zeros(1, dtype=torch.float64)
-        self.is_silent = True  # the mixture
+        self.is_silent = True  # the mixture, but for an offset
 
     def listen(self, blocks):
         """Passes blocks of the mixture on to the network.
@@ -223,10 +238,14 @@ class LevelMatcher:
         length = len(estimates)
         mixture, self.waiting = self.waiting[:length], self.waiting[length:]
         values = estimates.double()
-        self.is_silent = self.is_silent and not mixture.any()
         self.common = self.common + mixture.double() @ values
+        self.total = self.total + values.sum(0)
+        self.mixture_total += mixture.double().sum().item()
+        self.length += length
         self.energy = self.energy + values.square().sum(0)
         if length:
+            self.first = mixture[0] if self.first is None else self.first
+            self.is_silent &= (mixture == self.first).all().item()
             self.peak = self.peak.maximum(values.abs().amax(0))
 
     def factors(self):
@@ -237,7 +256,9 @@ class LevelMatcher:
         torch.Tensor
             [source], float32; zero for a silent source.
         """
-        factors = self.common / self.energy.clamp_min(1e-30)
+        mean = self.mixture_total / max(1, self.length)
+        common = self.common - mean * self.total
+        factors = common / self.energy.clamp_min(1e-30)
         peak = (self.peak * factors.abs()).max().item()
         if peak > FULL_SCALE:
             factors = factors * (FULL_SCALE / peak)

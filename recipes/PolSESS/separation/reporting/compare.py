@@ -7,7 +7,7 @@ Authors
 import numpy as np
 import pandas as pd
 from scipy import stats
-from summary import LABELS, groups_of, mean_interval, score_names
+from summary import LABELS, count_silent, groups_of, mean_interval, score_names
 
 from reporting.runs import task_of
 from reporting.tables import number
@@ -34,7 +34,8 @@ def compare(runs):
     pd.DataFrame
         Columns run, variant, setting, score, n (rows in which both runs have
         the score), left_out (the others), mixtures, mean_first, mean,
-        difference, ci_low, ci_high, p_value.
+        difference, ci_low, ci_high, p_value; silent_first and silent, rows of
+        a silent estimate in each of the runs.
     """
     (first_name, first), *others = runs.items()
     table = []
@@ -43,6 +44,10 @@ def compare(runs):
         groups = groups_of(first, first["variant"].unique(), task_of(first))
         for variant, setting, rows, strata in groups:
             labels = {"run": name, "variant": variant, "setting": setting}
+            silent = {
+                "silent_first": count_silent(rows),
+                "silent": count_silent(scores.loc[rows.index]),
+            }
             for column in score_names(first):
                 if column not in scores or column.endswith("_mix"):
                     continue
@@ -50,7 +55,7 @@ def compare(runs):
                 difference = (scores[column] - first[column]).round(9)
                 pairs = rows.assign(difference=difference)
                 line = _difference(pairs, column, strata)
-                table.append({**labels, "score": column, **line})
+                table.append({**labels, "score": column, **line, **silent})
     return pd.DataFrame(table)
 
 
@@ -121,6 +126,8 @@ def readable(table):
     for row in table.to_dict("records"):
         labels = {key: row[key] for key in ("run", "variant", "setting")}
         labels["n"] = str(row["n"] + row["left_out"])
+        silent = row["silent_first"], row["silent"]
+        labels["n"] += " ({} and {} silent)".format(*silent) * any(silent)
         line = lines.setdefault(tuple(labels.values()), labels)
         line[row["score"].replace("_", " ")] = _cell(row)
     return pd.DataFrame(lines.values())

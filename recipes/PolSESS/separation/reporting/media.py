@@ -12,6 +12,7 @@ import io
 
 import numpy as np
 import soundfile
+from metrics import SILENT_DB
 from scipy.signal import spectrogram
 from variants import VARIANTS
 
@@ -63,7 +64,8 @@ def plots(scores, curve):
     order = scores["variant"].map(VARIANTS.index).rename("order")
     known = scores[scores["si_sdri"].notna()]
     boxes = list(known.groupby([order, "variant", "setting"])["si_sdri"])
-    points = known.dropna(subset="si_sdr_mix")
+    # The floor of silent estimates would flatten all other points.
+    points = known[known["si_sdr"] > SILENT_DB].dropna(subset="si_sdr_mix")
     return {
         "distribution": _svg(_draw_boxes, boxes, 1 + 0.36 * len(boxes)),
         "scatter": _svg(_draw_points, points, 4.0),

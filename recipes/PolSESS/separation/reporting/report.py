@@ -1,7 +1,7 @@
 """The command report.py, and the report of a run.
 
-Comparing runs needs neither metrics nor plots, which load when a page is
-written.
+Comparing runs needs the packages of neither metrics nor plots, which load when a
+page is written.
 
 Authors
  * The PolSESS recipe team 2026
@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from summary import score_names, summarise
+from metrics import SILENT_DB
+from summary import count_silent, score_names, summarise
 
 from reporting.compare import compare, readable
 from reporting.runs import TASK_NAMES, read_curve, read_scores, task_of
@@ -194,6 +195,11 @@ def _notes_on(scores, summary):
         "failures and are no part of its mean; log.txt names them"
         for name, count in failures[failures > 0].items()
     ]
+    if silent := count_silent(scores):
+        notes.append(
+            f"{silent} of {len(scores)} rows have a silent estimate: every mean "
+            f"holds them at {SILENT_DB:g} dB SI-SDR; the scatter leaves them out"
+        )
     empty = summary.loc[summary["n"] == 0, "variant"]
     if len(empty):
         notes.append(f"no test mixture has the variant {', '.join(empty)}")

@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 import pandas as pd
+from metrics import SILENT_DB
 from summary import describe, score_names
 from variants import VARIANTS, counts_in_means
 
@@ -192,6 +193,9 @@ def cells(table, style):
     labels = list(table.columns[: table.columns.get_loc("n")])
     text = table[labels].astype(str)
     text["n"] = table["n"].map(lambda n: str(n or "0 (no mixtures)"))
+    if "silent" in table:  # of no earlier version
+        note = f" silent: {SILENT_DB:g} dB)"
+        text["n"] += [f" ({n}{note}" * (n > 0) for n in table["silent"]]
     if "few" in table:
         text["mixtures"] = table["mixtures"].astype(str)
         text.loc[table["few"], "n"] += " (few)"

@@ -1,8 +1,9 @@
 """Separates live audio: a causal Conv-TasNet, block by block.
 
-A stream computes what ``Separator`` computes of the whole signal. Between blocks it
-keeps
+A stream computes what ``Separator`` computes of the whole signal less its running
+mean. Between blocks it keeps
 
+* the running mean, which takes out a DC offset;
 * samples of which the encoder has not made all its frames;
 * for each temporal block, the past frames that its convolution reads;
 * of the decoder's overlap-add, the samples to which later frames will add.
@@ -21,6 +22,7 @@ Authors
 import numpy as np
 import torch
 import torch.nn.functional as F
+from inference.offset import RunningMean
 from networks.registry import find_network
 
 from speechbrain.lobes.models.conv_tasnet import EPS, ChannelwiseLayerNorm
@@ -75,8 +77,8 @@ def _problem(separator):
 class StreamingSeparator:
     """Separates one live stream; each further stream needs its own instance.
 
-    The estimates are those of ``Separator.forward`` on the whole stream,
-    whatever the size of the blocks. The network stays as it is.
+    The estimates are those of ``Separator.forward`` on the whole stream less its
+    running mean, whatever the size of the blocks. The network stays as it is.
 
     Raises ValueError when the network is not causal, see ``check_causal``.
 
@@ -107,7 +109,8 @@ class StreamingSeparator:
     >>> estimate = torch.cat([*parts, stream.flush()])
     >>> estimate.shape
     torch.Size([103, 2])
-    >>> torch.allclose(estimate, separator(signal[None])[0], atol=1e-5)
+    >>> expected = separator(RunningMean()(signal)[None])[0]
+    >>> torch.allclose(estimate, expected, atol=1e-5)
     True
     """
 
@@ -159,6 +162,7 @@ class StreamingSeparator:
             StreamBlock(block.layers)
             for block in masknet.temporal_conv_net.values()
         ]
+        self._mean = RunningMean()
         self._samples = torch.zeros(0, device=device)
         self._tail = torch.zeros(
             masknet.C, self._kernel - self._stride, device=device
@@ -183,7 +187,7 @@ class StreamingSeparator:
             The next estimates, [time, source], float32, on the device of the
             network; empty if none is complete.
         """
-        samples = self._checked(samples)
+        samples = self._mean(self._checked(samples))
         self._n_pushed += len(samples)
         samples = torch.cat((self._samples, samples))
         n_frames = (len(samples) - self._kernel) // self._stride + 1
