@@ -17,6 +17,7 @@ Authors
 
 import argparse
 import math
+import os
 import sys
 
 import torch
@@ -45,9 +46,15 @@ def parse_arguments(arguments):
     )
     add = parser.add_argument
     add("model", help="output folder of a training, a checkpoint, an export")
-    add("recordings", nargs="+", help="files, folders, or patterns in quotes")
-    add("--output_folder", required=True, help="for the sources")
-    add("--overwrite", action="store_true", help="replace files there")
+    add("recordings", nargs="+", help="files, folders, patterns; - is stdin")
+    place = parser.add_mutually_exclusive_group(required=True).add_argument
+    place("--output_folder", help="for the sources")
+    place("--beside", action="store_true", help="sources beside recordings")
+    add("--suffix", default="", help="at the end of names, before .wav")
+    add("--keep_residual", action="store_true", help="mixture less sources")
+    there = parser.add_mutually_exclusive_group().add_argument
+    there("--overwrite", action="store_true", help="replace files there")
+    there("--skip_existing", action="store_true", help="do only what is new")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--precision", default="fp32", choices=list(PRECISIONS))
     add("--window_seconds", type=float, default=8.0, help="of long recordings")
@@ -58,10 +65,14 @@ def parse_arguments(arguments):
     options = parser.parse_args(arguments)
     if options.batch_size is None:
         options.batch_size = 1 if options.device == "cpu" else 8
-    for name in ("batch_size", "window_seconds", "block_ms"):
+    for name in ("batch_size", "window_seconds", "overlap_seconds", "block_ms"):
         value = getattr(options, name)
         if not 0 < value < math.inf:
             parser.error(f"--{name}: expected more than 0, found {value}")
+    if "" in (options.model, options.output_folder, *options.recordings):
+        parser.error("expected names of files and folders, found an empty one")
+    if "/" in options.suffix or os.sep in options.suffix:
+        parser.error(f"--suffix: expected no folder, found {options.suffix}")
     return options
 
 
@@ -93,4 +104,6 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    # The name of a file may be no text.
+    sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))

@@ -1,11 +1,10 @@
-"""Finds and reads recordings; writes sources completely or not at all.
+"""Reads recordings; writes sources completely or not at all.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import contextlib
-import glob
 import math
 import os
 from pathlib import Path
@@ -15,88 +14,9 @@ import soundfile
 import torch
 from torchaudio.functional import resample
 
-SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()}
-SUFFIXES |= {".aif", ".aifc", ".oga", ".opus"}
 BLOCK_SECONDS = 10
+MARK = "separated by the PolSESS recipe"  # in the comment of outputs
 MOST_WAV_BYTES = 2**32 - 2**20  # sizes are 32-bit in the header
-
-
-def find_recordings(names):
-    """Finds the recordings that a command line names.
-
-    Raises ValueError when no recording is found.
-
-    Arguments
-    ---------
-    names : list of str
-        Files, folders (searched recursively) and patterns.
-
-    Returns
-    -------
-    found : dict
-        File -> relative path of its sources without suffix.
-    n_others : int
-        Number of files in folders that are not audio.
-    """
-    found, n_others = {}, 0
-    for name in names:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file())
-            audio = [p for p in files if p.suffix.lower() in SUFFIXES]
-            n_others += len(files) - len(audio)
-            found.update(
-                {p: p.relative_to(path).with_suffix("") for p in audio}
-            )
-        elif path.exists() or not glob.has_magic(name):
-            found[path] = Path(path.stem)  # Recording reports a missing one
-        else:
-            matches = map(Path, sorted(glob.glob(str(path))))
-            found.update({p: Path(p.stem) for p in matches if p.is_file()})
-    if not found:
-        raise ValueError(f"no recordings in {', '.join(names)}")
-    return found, n_others
-
-
-def plan_outputs(found, output_folder, sources):
-    """Chooses the files for the sources of each recording.
-
-    Raises ValueError when two recordings share an output, or an output is one of
-    the recordings.
-
-    Arguments
-    ---------
-    found : dict
-        From ``find_recordings``.
-    output_folder : str
-        Folder for all sources.
-    sources : list of str
-        Names of the sources.
-
-    Returns
-    -------
-    dict
-        File -> list of Path, one for each source.
-    """
-    folder = Path(output_folder).expanduser()
-    plan, owners = {}, {}
-    inputs = {os.path.realpath(path) for path in found}
-    for path, stem in found.items():
-        stem = folder / stem
-        plan[path] = [stem.with_name(f"{stem.name}_{s}.wav") for s in sources]
-        for output in plan[path]:
-            real = os.path.realpath(output)
-            if real in inputs:
-                raise ValueError(
-                    f"{output} is a recording to be separated; name another "
-                    "--output_folder"
-                )
-            if owners.setdefault(real, path) != path:
-                raise ValueError(
-                    f"{owners[real]} and {path} would both become {output}; "
-                    "separate them into different folders"
-                )
-    return plan
 
 
 class Recording:
@@ -131,7 +51,7 @@ class Recording:
         try:
             with open(path, "rb"):
                 pass  # libsndfile does not say why it cannot open a file
-            info = soundfile.info(str(path))
+            info = soundfile.info(os.fsencode(path))
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from error
         except soundfile.LibsndfileError as error:
@@ -172,7 +92,7 @@ class Recording:
         if self.file_rate == self.sample_rate:
             context = 0
         size = self.step * math.ceil(BLOCK_SECONDS * self.file_rate / self.step)
-        with soundfile.SoundFile(str(self.path)) as file:
+        with soundfile.SoundFile(os.fsencode(self.path)) as file:
             for start in range(0, self.frames, size):
                 begin = max(0, start - context)
                 end = min(self.frames, start + size + context)
@@ -239,8 +159,9 @@ def source_files(paths, sample_rate, length):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()  # libsndfile does not say why it cannot open it
                 file = soundfile.SoundFile(
-                    str(path), "w+", sample_rate, **options
+                    os.fsencode(path), "w+", sample_rate, **options
                 )
+                file.comment = MARK
                 files.append(stack.enter_context(file))
             yield files
             lengths = [file.frames for file in files]
@@ -286,6 +207,25 @@ def scale(files, factors):
             block = file.read(2**20, "float32")
             file.seek(start)
             _write(file, block * np.float32(factor))
+
+
+def subtract(file, others):
+    """Subtracts from the samples that were written those of other files.
+
+    Arguments
+    ---------
+    file : soundfile.SoundFile
+        From ``source_files``, with the mixture.
+    others : list of soundfile.SoundFile
+        Likewise, with the sources.
+    """
+    for start in range(0, file.frames, 2**20):
+        blocks = []
+        for other in (file, *others):
+            other.seek(start)
+            blocks.append(other.read(2**20, "float32"))
+        file.seek(start)
+        _write(file, blocks[0] - sum(blocks[1:]))
 
 
 def _write(file, samples):
