@@ -161,18 +161,26 @@ def source_files(paths, sample_rate, length):
                 file = soundfile.SoundFile(
                     os.fsencode(path), "w+", sample_rate, **options
                 )
-                file.comment = MARK
                 files.append(stack.enter_context(file))
             yield files
-            lengths = [file.frames for file in files]
-        for path, n_samples in zip(hidden, lengths):
-            if path.stat().st_size < 4 * n_samples:
-                raise OSError(f"{path} is incomplete; is the disk full?")
+            sizes = [4 * file.frames for file in files]
+            for path, size, file in zip(hidden, sizes, files):
+                file.flush()
+                _check_size(path, size)
+                file.comment = MARK  # at the end of the file
+        for path, size in zip(hidden, sizes):
+            _check_size(path, size + len(MARK))
         for path, final in zip(hidden, paths):
             os.replace(path, final)
     finally:
         for path in hidden:
             path.unlink(missing_ok=True)
+
+
+def _check_size(path, n_bytes):
+    """Raises OSError when a file is shorter than what was written to it."""
+    if path.stat().st_size < n_bytes:
+        raise OSError(f"{path} is incomplete; is the disk full?")
 
 
 def write(files, estimates):
@@ -234,5 +242,5 @@ def _write(file, samples):
         file.write(samples)
     except (AssertionError, soundfile.SoundFileError) as error:
         raise OSError(
-            f"{file.name} cannot be written; is the disk full?"
+            f"{os.fsdecode(file.name)} cannot be written; is the disk full?"
         ) from error

@@ -51,16 +51,20 @@ def find_recordings(names):
     for name in names:
         path, here = os.path.expanduser(name), {}
         is_pattern = glob.has_magic(path) and not os.path.lexists(path)
-        for match in sorted(glob.glob(path)) if is_pattern else [path]:
-            if not os.path.isdir(match):  # Recording reports a missing one
-                stem = "stdin" if match == STDIN else Path(match).stem
-                here[Path(match)] = Path(stem)
-                continue
-            files = sorted(_files_below(match, problems))
-            audio = [file for file in files if _is_recording(file)]
-            n_others += len(files) - len(audio)
-            here.update(
-                {p: p.relative_to(match).with_suffix("") for p in audio}
+        if is_pattern:
+            files = [p for p in sorted(glob.glob(path)) if os.path.isfile(p)]
+            here = {Path(file): Path(Path(file).stem) for file in files}
+        elif os.path.isdir(path):
+            files = sorted(_files_below(path, problems))
+            here = {
+                file: file.relative_to(path).with_suffix("")
+                for file in files
+                if _is_recording(file)
+            }
+            n_others += len(files) - len(here)
+        else:  # which, if it is missing, is reported later
+            here[Path(path)] = Path(
+                "stdin" if path == STDIN else Path(path).stem
             )
         if not here:
             problems.append(f"{name}: expected recordings, found none")
@@ -203,14 +207,16 @@ def readable(path, say):
 
 def _convert(path, copy):
     """Converts a recording to WAV with ffmpeg, completely or not at all."""
-    options, reason = "", "libsndfile does not read it"
-    if path.suffix.lower() == ".raw":
-        options, reason = "-f s16le -ar RATE -ac CHANNELS ", "it has no header"
-    advice = f"; convert it: ffmpeg {options}-i '{path}' out.wav"
-    if options:
-        raise ValueError(reason + advice)
+    is_raw = path.suffix.lower() == ".raw"
+    options = "-f s16le -ar RATE -ac CHANNELS " * is_raw
+    advice = f"convert with ffmpeg {options}-i '{path}' out.wav"
+    if is_raw:
+        raise ValueError(f"{path}: no header tells rate and format; {advice}")
     if not shutil.which("ffmpeg"):
-        raise ValueError(f"{reason}, and ffmpeg is not installed{advice}")
+        raise ValueError(
+            f"{path}: libsndfile does not read {path.suffix}, ffmpeg is not "
+            f"installed; {advice}"
+        )
     command = "ffmpeg -v error -xerror -nostdin -i".split()
     command += [f"file:{path}", "-map", "0:a:0", "-c:a", "pcm_f32le"]
     done = subprocess.run(
@@ -219,4 +225,4 @@ def _convert(path, copy):
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode or said:
         reason = (said or f"exit code {done.returncode}").splitlines()[-1]
-        raise ValueError(f"ffmpeg: {reason}{advice}")
+        raise ValueError(f"{path}: ffmpeg says: {reason}; {advice}")
