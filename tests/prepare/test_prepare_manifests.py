@@ -157,6 +157,16 @@ def twice_the_same(path, rows):
     path.rename(path.with_name("corpus_PolSESS_v1_test_final.csv"))
 
 
+def rewritten(encoding, mark, first):
+    """Metadata as a spreadsheet exports it; no cell here has a separator."""
+
+    def rewrite(path, rows):
+        text = first + path.read_text(encoding="utf-8").replace(",", mark)
+        path.write_bytes(text.encode(encoding))
+
+    return rewrite
+
+
 OLDER = {"sceneRandomDB", "sceneOffsetDB", "sceneVolumeGain"}
 # What is done to the metadata, of which path and rows are given.
 ORIGINS = {
@@ -169,6 +179,15 @@ ORIGINS = {
     "Polish Windows": lambda path, rows: path.write_bytes(
         path.read_text(encoding="utf-8").encode("cp1250")
     ),
+    **{
+        f"{encoding} with {mark!r}": rewritten(encoding, mark, first)
+        for encoding, mark, first in (
+            ("utf-8-sig", ";", "sep=;\r\n"),
+            ("cp1250", ";", ""),
+            ("utf-16", "\t", ""),
+            ("utf-16-be", ",", '"sep=,"\n'),
+        )
+    },
     "quoted": quoted,
     "spaced": spaced,
     "empty cells": empty_cells,
