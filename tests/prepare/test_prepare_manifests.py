@@ -1,6 +1,7 @@
 """Rows and columns of the manifests and of test_metadata.csv."""
 
 import csv
+import io
 import itertools
 from pathlib import Path
 
@@ -158,11 +159,13 @@ def twice_the_same(path, rows):
 
 
 def rewritten(encoding, mark, first):
-    """Metadata as a spreadsheet exports it; no cell here has a separator."""
+    """Metadata as a spreadsheet exports it."""
 
     def rewrite(path, rows):
-        text = first + path.read_text(encoding="utf-8").replace(",", mark)
-        path.write_bytes(text.encode(encoding))
+        lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+        text = io.StringIO()
+        csv.writer(text, delimiter=mark).writerows(lines)
+        path.write_bytes((first + text.getvalue()).encode(encoding))
 
     return rewrite
 
