@@ -84,7 +84,9 @@ faults: $(VENV)/.installed_dev
 mutations: $(VENV)/.installed_dev
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py results/mutations
 
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+# A user's own files in recipes/ are not tested.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal \
+	tests $(shell git ls-files "recipes/*.py")
 
 test: $(VENV)/.installed_dev
 	$(PYTEST)

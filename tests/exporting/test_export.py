@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 import yaml
+from exporting.export import round_weights
 from exporting.onnx_file import check_onnx
 from inference.separation import Separation
 from inference.trained import load_trained
@@ -89,6 +90,32 @@ def test_speechbrain_safetensors_and_the_recipe_load_it(exported, tmp_path):
     mixture = mixtures(9000)[0]
     expected = Separation.from_run(run)(mixture)
     assert np.array_equal(Separation.from_run(folder)(mixture), expected)
+
+
+def test_half_of_the_bytes_load_as_float32(exported, tmp_path, capsys):
+    run, net, whole = exported
+    folder = tmp_path / "model"
+    words = [str(run), str(folder), "--fp16"]
+    assert export.main(words) == 0
+    check_speechbrain(net.half().float(), folder, tmp_path)
+    loaded = load_trained(folder).separator.state_dict()
+    sizes = [0, 0]
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        for name, value in load_trained(run).separator.state_dict().items():
+            stored = weights.get_tensor(name)
+            assert stored.dtype == torch.float16
+            assert torch.equal(stored, value.half())
+            assert torch.equal(loaded[name], stored.float())
+    for name in ("encoder.ckpt", "masknet.ckpt", "decoder.ckpt"):
+        sizes[0] += sum(x.nbytes for x in torch.load(whole / name).values())
+        sizes[1] += sum(x.nbytes for x in torch.load(folder / name).values())
+    assert sizes[0] == 2 * sizes[1]
+    assert "rounded to float16" in card_of(folder)[1]
+    assert "rounded to float16" not in card_of(whole)[1]
+    too_large = torch.nn.Linear(1, 1)
+    too_large.bias.data.fill_(1e6)
+    with pytest.raises(ValueError, match="bias exceeds float16"):
+        round_weights(too_large)
 
 
 def test_the_card_is_filled_from_the_run(exported):

@@ -9,7 +9,7 @@ from exporting.onnx_file import FIXED_SECONDS, write_onnx
 from losses import si_sdr_loss
 from networks.options import NetworkOptions, check_precision, checkpoint_blocks
 from networks.registry import NETWORKS, find_network
-from recipe import HPARAMS, hparams_of
+from recipe import HPARAMS, committed, hparams_of
 from streaming.streaming import check_causal
 from tiny_networks import BY_NAME, TINY, overrides_of, speech_like, tiny
 
@@ -39,7 +39,7 @@ def without_values(lines):
 def test_each_network_has_a_yaml_and_a_tiny_size():
     assert {network.hparams for network in NETWORKS} | {
         *("klec2024.yaml", "test_libri2mix.yaml", "tune.yaml")
-    } == {path.name for path in HPARAMS.glob("*.yaml")}
+    } == {path.name for path in committed(HPARAMS, "*.yaml")}
     assert set(TINY) == set(NAMES)
 
 

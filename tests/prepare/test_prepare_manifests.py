@@ -1,6 +1,7 @@
 """Rows and columns of the manifests and of test_metadata.csv."""
 
 import csv
+import io
 import itertools
 from pathlib import Path
 
@@ -157,6 +158,18 @@ def twice_the_same(path, rows):
     path.rename(path.with_name("corpus_PolSESS_v1_test_final.csv"))
 
 
+def rewritten(encoding, mark, first):
+    """Metadata as a spreadsheet exports it."""
+
+    def rewrite(path, rows):
+        lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+        text = io.StringIO()
+        csv.writer(text, delimiter=mark).writerows(lines)
+        path.write_bytes((first + text.getvalue()).encode(encoding))
+
+    return rewrite
+
+
 OLDER = {"sceneRandomDB", "sceneOffsetDB", "sceneVolumeGain"}
 # What is done to the metadata, of which path and rows are given.
 ORIGINS = {
@@ -169,6 +182,15 @@ ORIGINS = {
     "Polish Windows": lambda path, rows: path.write_bytes(
         path.read_text(encoding="utf-8").encode("cp1250")
     ),
+    **{
+        f"{encoding} with {mark!r}": rewritten(encoding, mark, first)
+        for encoding, mark, first in (
+            ("utf-8-sig", ";", "sep=;\r\n"),
+            ("cp1250", ";", ""),
+            ("utf-16", "\t", ""),
+            ("utf-16-be", ",", '"sep=,"\n'),
+        )
+    },
     "quoted": quoted,
     "spaced": spaced,
     "empty cells": empty_cells,

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import zipfile
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -183,3 +184,25 @@ def test_commit_tells_changes_of_code_but_not_of_figures(tmp_path, monkeypatch):
     assert commit(tmp_path / "recipe") == clean + "-dirty"
     monkeypatch.setenv("PATH", "")
     assert commit(tmp_path / "recipe") == "unknown"
+
+
+def test_a_user_without_home_and_name_has_caches():
+    code = """
+import os, pwd
+def nobody(uid):
+    raise KeyError(uid)
+pwd.getpwuid = nobody
+import reporting.media, getpass
+print(getpass.getuser(), os.path.expanduser("~"))
+"""
+    names = "HOME", "USER", "LNAME", "LOGNAME", "USERNAME", "MPLCONFIGDIR"
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    environment["PYTHONPATH"] = str(SEPARATION)
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.stdout.split() == [str(os.getuid()), "~"]

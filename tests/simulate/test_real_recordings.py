@@ -139,9 +139,11 @@ def written(table, encoding="utf-8", mark=",", change=str):
 
 @pytest.mark.parametrize("encoding", ["cp1250", "utf-16", "utf-16-le", "utf-8"])
 @pytest.mark.parametrize("mark", [";", "\t", ","])
-def test_tables_of_spreadsheets_are_read(tmp_path, encoding, mark):
+@pytest.mark.parametrize("first", ["", "sep={}\r\n"])
+def test_tables_of_spreadsheets_are_read(tmp_path, encoding, mark, first):
     def windows(text):
-        return text.replace("train_anna", "Łucja_ż").replace("/", "\\")
+        text = text.replace("train_anna", "Łucja_ż").replace("/", "\\")
+        return first.format(mark) + text
 
     table = written(write_sources(tmp_path), encoding, mark, windows)
     (tmp_path / "audio/train/train_anna").rename(

@@ -1,6 +1,7 @@
 """Where the recipe's files are, and how the tests load its YAMLs."""
 
 import re
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,15 @@ ROOT = Path(__file__).parents[2]
 SEPARATION = ROOT / "recipes/PolSESS/separation"
 HPARAMS = SEPARATION / "hparams"
 SAMPLES = ROOT / "tests/samples/PolSESS"
+
+
+def committed(folder, pattern):
+    """The files of a folder that git knows, and not what a user has beside them."""
+    command = ["git", "ls-files", "-z", f":(glob){pattern}"]
+    listed = subprocess.run(
+        command, cwd=folder, capture_output=True, check=True
+    )
+    return [folder / name for name in listed.stdout.decode().split("\0")[:-1]]
 
 
 def hparams_of(name="convtasnet.yaml", **overrides):

@@ -36,6 +36,7 @@ def parse_arguments(arguments):
     add("run", help="output folder of a training, or a checkpoint of it")
     add("output", help="folder to be created")
     add("--onnx", action="store_true", help="model.onnx too; takes minutes")
+    add("--fp16", action="store_true", help="weights in half the bytes")
     add(
         "--untested",
         action="store_true",

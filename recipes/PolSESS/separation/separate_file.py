@@ -17,6 +17,7 @@ Authors
 
 import argparse
 import math
+import os
 import sys
 
 import torch
@@ -45,11 +46,17 @@ def parse_arguments(arguments):
     )
     add = parser.add_argument
     add("model", help="output folder of a training, a checkpoint, an export")
-    add("recordings", nargs="+", help="files, folders, or patterns in quotes")
-    add("--output_folder", required=True, help="for the sources")
+    add("recordings", nargs="+", help="files, folders, patterns; - is stdin")
+    place = parser.add_mutually_exclusive_group(required=True).add_argument
+    place("--output_folder", help="for the sources")
+    place("--beside", action="store_true", help="sources beside recordings")
+    add("--suffix", default="", help="at the end of names, before .wav")
+    add("--keep_residual", action="store_true", help="mixture less sources")
     add("--channel", type=int, help="take this one, from 1; not the average")
     add("--allow_truncated", action="store_true", help="separate cut files")
-    add("--overwrite", action="store_true", help="replace files there")
+    there = parser.add_mutually_exclusive_group().add_argument
+    there("--overwrite", action="store_true", help="replace files there")
+    there("--skip_existing", action="store_true", help="do only what is new")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--precision", default="fp32", choices=list(PRECISIONS))
     add("--window_seconds", type=float, default=8.0, help="of long recordings")
@@ -62,10 +69,14 @@ def parse_arguments(arguments):
         options.batch_size = 1 if options.device == "cpu" else 8
     if options.channel is not None and options.channel < 1:
         parser.error(f"--channel: expected 1 or more, found {options.channel}")
-    for name in ("batch_size", "window_seconds", "block_ms"):
+    for name in ("batch_size", "window_seconds", "overlap_seconds", "block_ms"):
         value = getattr(options, name)
         if not 0 < value < math.inf:
             parser.error(f"--{name}: expected more than 0, found {value}")
+    if "" in (options.model, options.output_folder, *options.recordings):
+        parser.error("expected names of files and folders, found an empty one")
+    if "/" in options.suffix or os.sep in options.suffix:
+        parser.error(f"--suffix: expected no folder, found {options.suffix}")
     return options
 
 
@@ -97,4 +108,6 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    # The name of a file may be no text.
+    sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))

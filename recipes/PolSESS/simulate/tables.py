@@ -8,12 +8,10 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import codecs
 import collections
-import csv
-import io
 
-DELIMITERS = ",;\t"
+import prepare_polsess
+
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 SHOWN_PLACES = 3  # of each cause
 SHOWN_CAUSES = 20
@@ -47,20 +45,10 @@ def read_text(path):
         problem = "a workbook, expected a CSV: save it as one"
     if problem:
         raise SimulationError(f"{path}: {problem}")
-    content = path.read_bytes()
-    encodings = ["utf-8-sig", "cp1250"]
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encodings = ["utf-16"]
-    elif b"\0" in content[:2]:
-        encodings = ["utf-16-be" if content[0] == 0 else "utf-16-le"]
-    for encoding in encodings:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError as error:
-            where = f"byte {error.start} is none of {encoding}"
-    raise SimulationError(
-        f"{path}: expected text, {where}; save the table as UTF-8"
-    )
+    try:
+        return prepare_polsess.read_text(path)
+    except prepare_polsess.CorpusError as error:
+        raise SimulationError(str(error)) from None
 
 
 def read_rows(path, required, optional, others_allowed=True):
@@ -85,22 +73,13 @@ def read_rows(path, required, optional, others_allowed=True):
     rows : list of tuple
         Line number, and a dict with a stripped text for each column.
     """
-    text = read_text(path)
-    header = text.partition("\n")[0]
+    read_text(path)  # says what is wrong with it
     columns = (*required, *optional)
-    delimiter = max(
-        DELIMITERS,
-        key=lambda mark: sum(
-            name.strip(' "\r') in columns for name in header.split(mark)
-        ),
-    )
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        lines = [(reader.line_num, cells) for cells in reader if any(cells)]
-    except csv.Error as error:
-        text = f"{path}: line {reader.line_num}: {error}"
-        raise SimulationError(text) from None
-    names = [name.strip() for name in lines.pop(0)[1]] if lines else []
+        lines = prepare_polsess.read_cells(path, columns)
+    except prepare_polsess.CorpusError as error:
+        raise SimulationError(str(error)) from None
+    names = lines.pop(0)[1] if lines else []
     missing = ", ".join(name for name in required if name not in names)
     more = [name for name in names if name not in columns]
     problems = []
@@ -125,7 +104,7 @@ def read_rows(path, required, optional, others_allowed=True):
             line,
             {
                 **dict.fromkeys(columns, ""),
-                **{name: cell.strip() for name, cell in zip(names, cells)},
+                **dict(zip(names, cells)),
             },
         )
         for line, cells in lines

@@ -28,7 +28,9 @@ MEAN_FIRST = """    {0}: !new:torch.nn.Sequential
 SUMMARY_COLUMNS = {"variant", "setting", "n", "si_sdr_mean", "si_sdri_mean"}
 
 
-def export(run, output, onnx=False, untested=False, licence="other"):
+def export(
+    run, output, onnx=False, untested=False, licence="other", fp16=False
+):
     """Writes the folder of an exported model, completely or not at all.
 
     Raises ValueError when the run cannot be exported or the folder is in use,
@@ -46,6 +48,9 @@ def export(run, output, onnx=False, untested=False, licence="other"):
         Whether a model without test scores is accepted.
     licence : str
         Licence of the weights, as the Hugging Face hub names it.
+    fp16 : bool
+        Whether the weights are rounded to float16, which halves their files.
+        Who loads them computes in float32.
 
     Returns
     -------
@@ -58,6 +63,8 @@ def export(run, output, onnx=False, untested=False, licence="other"):
     model = load_trained(run)
     summary = read_summary(model, untested)
     length = onnx_length(model) if onnx else None
+    if fp16:
+        round_weights(model.separator)
     unfinished = output.with_name(f".{output.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
@@ -67,10 +74,10 @@ def export(run, output, onnx=False, untested=False, licence="other"):
         if not model.network.stock:
             code = unfinished / interface_name(model.network)
             code.write_text(interface_text(model.network), encoding="utf-8")
-        write_weights(model, unfinished)
+        write_weights(model, unfinished, fp16)
         if onnx:
             write_onnx(model.separator, unfinished / "model.onnx", length)
-        card = model_card(model, summary, licence, onnx, length)
+        card = model_card(model, summary, licence, onnx, length, fp16)
         card.save(unfinished / "README.md")
         os.replace(unfinished, output)
     finally:
@@ -180,7 +187,32 @@ def _node(key, kind, arguments):
     return [f"{key}: !new:{kind}", *(f"    {line}" for line in lines)]
 
 
-def write_weights(model, folder):
+def round_weights(separator):
+    """Rounds the weights to float16, and keeps them in float32.
+
+    Raises ValueError when one is too large.
+
+    Arguments
+    ---------
+    separator : torch.nn.Module
+        Changed in place: an ONNX file has the same weights, too.
+
+    Example
+    -------
+    >>> layer = torch.nn.Linear(1, 1)
+    >>> _ = layer.weight.data.fill_(1.0004)
+    >>> round_weights(layer)
+    >>> layer.weight.item(), layer.weight.dtype
+    (1.0, torch.float32)
+    """
+    for name, value in separator.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(value.half())
+            if not value.isfinite().all():
+                raise ValueError(f"--fp16: {name} exceeds float16")
+
+
+def write_weights(model, folder, fp16=False):
     """Writes the weights as SpeechBrain reads them, and as safetensors.
 
     Raises ImportError when safetensors is not installed.
@@ -191,14 +223,25 @@ def write_weights(model, folder):
         Model of a run.
     folder : Path
         Folder of the files.
+    fp16 : bool
+        Whether they are float16.
     """
     try:
         from safetensors.torch import save_file
     except ImportError as error:
         raise ImportError("export.py needs: pip install safetensors") from error
+
+    def stored(module):
+        """The weights of a module as the files have them."""
+        weights = module.state_dict()
+        return {
+            name: value.half() if fp16 and value.is_floating_point() else value
+            for name, value in weights.items()
+        }
+
     for name, part in parts_of(model.separator).items():
-        torch.save(part.state_dict(), folder / f"{name}.ckpt")
-    weights = model.separator.state_dict()
+        torch.save(stored(part), folder / f"{name}.ckpt")
+    weights = stored(model.separator)
     weights = {name: value.contiguous() for name, value in weights.items()}
     facts = {"format": "pt", "task": model.task}
     facts["sample_rate"] = str(model.sample_rate)

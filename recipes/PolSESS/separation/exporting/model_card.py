@@ -20,7 +20,7 @@ TEMPLATE = Path(__file__).with_name("card.jinja")
 SIMULATED = "corpus.json"  # simulate/make_corpus.py leaves it in its corpora
 
 
-def model_card(model, summary, licence, onnx, onnx_length=None):
+def model_card(model, summary, licence, onnx, onnx_length=None, fp16=False):
     """Writes the card of a model for the Hugging Face hub.
 
     Arguments
@@ -35,6 +35,8 @@ def model_card(model, summary, licence, onnx, onnx_length=None):
         Whether there is a model.onnx.
     onnx_length : int
         Samples of each mixture that it takes; None for any number.
+    fp16 : bool
+        Whether the weights are float16.
 
     Returns
     -------
@@ -75,6 +77,7 @@ def model_card(model, summary, licence, onnx, onnx_length=None):
         n_sources=n_sources,
         onnx=onnx,
         onnx_length=onnx_length,
+        fp16=fp16,
         code=None if model.network.stock else interface_name(model.network),
         files=[f"`{part}.ckpt`" for part in model.network.parts],
         table=table,

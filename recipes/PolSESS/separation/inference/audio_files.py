@@ -1,11 +1,10 @@
-"""Finds and reads recordings; writes sources completely or not at all.
+"""Reads recordings; writes sources completely or not at all.
 
 Authors
  * The PolSESS recipe team 2026
 """
 
 import contextlib
-import glob
 import itertools
 import math
 import os
@@ -16,90 +15,11 @@ import soundfile
 import torch
 from audio_reader import AudioFile, resample
 
-SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()}
-SUFFIXES |= {".aif", ".aifc", ".oga", ".opus"}
 BLOCK_SECONDS = 10
 # The average of unrelated channels keeps 1 / n of their mean energy.
 LEAST_SHARE = 0.5  # of that
+MARK = "separated by the PolSESS recipe"  # in the comment of outputs
 MOST_WAV_BYTES = 2**32 - 2**20  # sizes are 32-bit in the header
-
-
-def find_recordings(names):
-    """Finds the recordings that a command line names.
-
-    Raises ValueError when no recording is found.
-
-    Arguments
-    ---------
-    names : list of str
-        Files, folders (searched recursively) and patterns.
-
-    Returns
-    -------
-    found : dict
-        File -> relative path of its sources without suffix.
-    n_others : int
-        Number of files in folders that are not audio.
-    """
-    found, n_others = {}, 0
-    for name in names:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file())
-            audio = [p for p in files if p.suffix.lower() in SUFFIXES]
-            n_others += len(files) - len(audio)
-            found.update(
-                {p: p.relative_to(path).with_suffix("") for p in audio}
-            )
-        elif path.exists() or not glob.has_magic(name):
-            found[path] = Path(path.stem)  # Recording reports a missing one
-        else:
-            matches = map(Path, sorted(glob.glob(str(path))))
-            found.update({p: Path(p.stem) for p in matches if p.is_file()})
-    if not found:
-        raise ValueError(f"no recordings in {', '.join(names)}")
-    return found, n_others
-
-
-def plan_outputs(found, output_folder, sources):
-    """Chooses the files for the sources of each recording.
-
-    Raises ValueError when two recordings share an output, or an output is one of
-    the recordings.
-
-    Arguments
-    ---------
-    found : dict
-        From ``find_recordings``.
-    output_folder : str
-        Folder for all sources.
-    sources : list of str
-        Names of the sources.
-
-    Returns
-    -------
-    dict
-        File -> list of Path, one for each source.
-    """
-    folder = Path(output_folder).expanduser()
-    plan, owners = {}, {}
-    inputs = {os.path.realpath(path) for path in found}
-    for path, stem in found.items():
-        stem = folder / stem
-        plan[path] = [stem.with_name(f"{stem.name}_{s}.wav") for s in sources]
-        for output in plan[path]:
-            real = os.path.realpath(output)
-            if real in inputs:
-                raise ValueError(
-                    f"{output} is a recording to be separated; name another "
-                    "--output_folder"
-                )
-            if owners.setdefault(real, path) != path:
-                raise ValueError(
-                    f"{owners[real]} and {path} would both become {output}; "
-                    "separate them into different folders"
-                )
-    return plan
 
 
 class Recording:
@@ -271,19 +191,28 @@ def source_files(paths, sample_rate, length):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()  # libsndfile does not say why it cannot open it
                 file = soundfile.SoundFile(
-                    str(path), "w+", sample_rate, **options
+                    os.fsencode(path), "w+", sample_rate, **options
                 )
                 files.append(stack.enter_context(file))
             yield files
-            lengths = [file.frames for file in files]
-        for path, n_samples in zip(hidden, lengths):
-            if path.stat().st_size < 4 * n_samples:
-                raise OSError(f"{path} is incomplete; is the disk full?")
+            sizes = [4 * file.frames for file in files]
+            for path, size, file in zip(hidden, sizes, files):
+                file.flush()
+                _check_size(path, size)
+                file.comment = MARK  # at the end of the file
+        for path, size in zip(hidden, sizes):
+            _check_size(path, size + len(MARK))
         for path, final in zip(hidden, paths):
             os.replace(path, final)
     finally:
         for path in hidden:
             path.unlink(missing_ok=True)
+
+
+def _check_size(path, n_bytes):
+    """Raises OSError when a file is shorter than what was written to it."""
+    if path.stat().st_size < n_bytes:
+        raise OSError(f"{path} is incomplete; is the disk full?")
 
 
 def write(files, estimates):
@@ -320,11 +249,30 @@ def scale(files, factors):
             _write(file, block * np.float32(factor))
 
 
+def subtract(file, others):
+    """Subtracts from the samples that were written those of other files.
+
+    Arguments
+    ---------
+    file : soundfile.SoundFile
+        From ``source_files``, with the mixture.
+    others : list of soundfile.SoundFile
+        Likewise, with the sources.
+    """
+    for start in range(0, file.frames, 2**20):
+        blocks = []
+        for other in (file, *others):
+            other.seek(start)
+            blocks.append(other.read(2**20, "float32"))
+        file.seek(start)
+        _write(file, blocks[0] - sum(blocks[1:]))
+
+
 def _write(file, samples):
     """Writes samples; libsndfile raises no OSError when the disk is full."""
     try:
         file.write(samples)
     except (AssertionError, soundfile.SoundFileError) as error:
         raise OSError(
-            f"{file.name} cannot be written; is the disk full?"
+            f"{os.fsdecode(file.name)} cannot be written; is the disk full?"
         ) from error

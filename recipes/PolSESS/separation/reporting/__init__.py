@@ -2,3 +2,5 @@
 
 Everything is read from the folder of a run; the training is never called.
 """
+
+import runs  # noqa: F401, before matplotlib

@@ -9,7 +9,7 @@ import shlex
 from collections import Counter
 
 import pandas as pd
-from matplotlib.figure import Figure
+from reporting.media import Figure
 from reporting.tables import to_markdown, write_texts
 
 from tuning.space import overrides
