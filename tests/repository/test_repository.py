@@ -30,15 +30,15 @@ ROOMS = {
     "exporting": {"reporting", "inference", "runs", "checkpoints"}
     | TIER_1_NAMES,
     "augmentation": TIER_1_NAMES,
-    "tuning": {"reporting", "reliability", "runs"},
+    "tuning": {"reporting", "reliability", "runs", "paths"},
     "fast": {"networks"},  # checks of sizes
     "optimization": {"runs", "checkpoints"} | TIER_1_NAMES,
     # Its registry names classes, fast ones too, and imports what a run needs.
     "networks": set(),
     "audit": {"prepare_polsess"},
-    "official": set(),
-    "simulate": {"prepare_polsess", "official"},
-    "sources": {"simulate"},
+    "official": {"paths"},
+    "simulate": {"prepare_polsess", "official", "paths"},
+    "sources": {"simulate", "paths"},
 }
 COMMANDS = {
     "separate_file": "inference",

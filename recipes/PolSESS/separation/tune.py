@@ -15,6 +15,8 @@ Authors
 import argparse
 import sys
 
+from paths import expand_home
+
 
 def parse_arguments(arguments):
     """Parses the command line.
@@ -45,7 +47,7 @@ def parse_arguments(arguments):
     add("--sampler_seed", type=int, default=0, help="of the search")
     add("--n_startup_trials", type=int, default=5, help="before any is pruned")
     add("--n_warmup_epochs", type=int, default=1, help="in which none is")
-    return parser.parse_known_args(arguments)
+    return parser.parse_known_args(expand_home(arguments))
 
 
 def main(arguments):

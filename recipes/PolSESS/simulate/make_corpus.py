@@ -10,6 +10,7 @@ same files, whatever the number of jobs.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import math
@@ -24,9 +25,9 @@ if not __package__:
 import joblib
 from official.corpus import add_options, official_options, write_sources
 from official.table import OfficialError
+from paths import expand_home, locked, replacing
 
 from simulate.acoustics import SUBSETS, Classes
-from simulate.audio import replacing
 from simulate.builtin import make_sources
 from simulate.corpus import SubsetBuilder
 from simulate.sources import read_pools
@@ -45,6 +46,7 @@ RANGES = {
 OPTIONAL = ("event_range_db", "class_map")
 # The sources table of a corpus is kept, to say what changed in it.
 TABLE_COPY = "sources_table.csv"
+LOCK = ".lock"
 
 
 def make_corpus(arguments):
@@ -74,6 +76,22 @@ def make_corpus(arguments):
         "class_map": _digest(arguments.class_map),
     }
     _check_same_corpus(root, options, table)
+    root.mkdir(parents=True, exist_ok=True)
+    (root / LOCK).touch()
+    with locked(root / LOCK, fcntl.LOCK_NB) as is_ours:
+        if is_ours is False:
+            raise SimulationError(
+                f"{root}: another process makes this corpus; wait for it, or "
+                "use another --output_folder"
+            )
+        _complete_corpus(arguments, root, options, official)
+    print(f"{root}: complete")
+
+
+def _complete_corpus(arguments, root, options, official):
+    """Makes what a corpus lacks, as no other process does."""
+    table = arguments.sources
+    _check_same_corpus(root, options, table)
     classes = Classes(arguments.class_map)
     n_jobs = joblib.effective_n_jobs(arguments.n_jobs)
     counts = {name: getattr(arguments, f"n_{name}") for name in SUBSETS}
@@ -93,7 +111,6 @@ def make_corpus(arguments):
         _record_options(root, options, arguments.sources)
         for builder, pool in zip(builders, pools):
             builder.build(pool)
-    print(f"{root}: complete")
 
 
 def _digest(table):
@@ -166,18 +183,17 @@ def _record_options(root, options, table=None):
     record = root / "corpus.json"
     if record.exists():
         return
-    root.mkdir(parents=True, exist_ok=True)
     if table:
-        with replacing(root / TABLE_COPY) as partial:
-            shutil.copyfile(table, partial)
+        with replacing(root / TABLE_COPY) as [new]:
+            shutil.copyfile(table, new)
     given = {
         name: value
         for name, value in options.items()
         if value is not None or name not in OPTIONAL
     }
-    with replacing(record) as partial:
+    with replacing(record) as [new]:
         text = json.dumps(given, indent=2) + "\n"
-        partial.write_text(text, encoding="utf-8")
+        new.write_text(text, encoding="utf-8")
 
 
 def parse_arguments(words=None):
@@ -226,7 +242,7 @@ def parse_arguments(words=None):
         help="level of the event against the speech; that of its recording "
         "if not given, as in published corpora",
     )
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(expand_home(words))
     for name, (lowest, highest) in RANGES.items():
         value = getattr(arguments, name)
         if not lowest <= value <= highest:

@@ -99,7 +99,7 @@ def separate_all(separation, run, plan, overwrite):
                 if not overwrite:
                     check_free(paths)
                 check_length(recording, separation.min_samples)
-                separate(recording, run, paths, progress)
+                separate(recording, run, paths, progress, overwrite)
             except (ValueError, OSError) as error:
                 failures.append(str(error))
             except RuntimeError as error:  # for instance out of memory
@@ -125,7 +125,7 @@ def check_length(recording, min_samples):
         )
 
 
-def separate(recording, run, paths, progress):
+def separate(recording, run, paths, progress, overwrite=True):
     """Separates one recording into files.
 
     Raises ValueError when it is silent or damaged, OSError when a file cannot be
@@ -141,9 +141,12 @@ def separate(recording, run, paths, progress):
         A file for each source.
     progress : tqdm.tqdm
         Counts samples.
+    overwrite : bool
+        Whether files that another process has made meanwhile are replaced.
     """
     level = LevelMatcher()
-    with source_files(paths, recording.sample_rate, recording.length) as files:
+    rate, length = recording.sample_rate, recording.length
+    with source_files(paths, rate, length, overwrite) as files:
         for estimates in run(level.listen(recording.blocks())):
             level.add(estimates)
             write(files, estimates)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from paths import expand_home
 from summary import score_names, summarise
 
 from reporting.compare import compare, readable
@@ -270,7 +271,7 @@ def main(arguments=None, description=None):
     comparison.add_argument("runs", nargs="+", help="output folders")
     comparison.add_argument("--output", help="a CSV file")
     comparison.set_defaults(function=_compare_command)
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(expand_home(arguments))
     try:
         chosen.function(chosen)
     except (ValueError, OSError) as error:
