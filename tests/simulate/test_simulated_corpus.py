@@ -251,7 +251,7 @@ def test_documented_command_completes_its_built_in_sources(
             path.parent.mkdir(parents=True, exist_ok=True)
             if row["filePath"] not in missing:
                 os.link(tmp_path / "noise.wav", path)
-        (root / "sources/speech/.a.wav.1.partial").touch()
+        (root / "sources/.a_killed.partial").mkdir()
     readme = (RECIPE / "README.md").read_text(encoding="utf-8")
     command = readme.split("python simulate/")[1].split("```")[0]
     given = command.replace("\\", "").split()

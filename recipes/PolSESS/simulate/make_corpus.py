@@ -76,22 +76,6 @@ def make_corpus(arguments):
         "class_map": _digest(arguments.class_map),
     }
     _check_same_corpus(root, options, table)
-    root.mkdir(parents=True, exist_ok=True)
-    (root / LOCK).touch()
-    with locked(root / LOCK, fcntl.LOCK_NB) as is_ours:
-        if is_ours is False:
-            raise SimulationError(
-                f"{root}: another process makes this corpus; wait for it, or "
-                "use another --output_folder"
-            )
-        _complete_corpus(arguments, root, options, official)
-    print(f"{root}: complete")
-
-
-def _complete_corpus(arguments, root, options, official):
-    """Makes what a corpus lacks, as no other process does."""
-    table = arguments.sources
-    _check_same_corpus(root, options, table)
     classes = Classes(arguments.class_map)
     n_jobs = joblib.effective_n_jobs(arguments.n_jobs)
     counts = {name: getattr(arguments, f"n_{name}") for name in SUBSETS}
@@ -109,8 +93,20 @@ def _complete_corpus(arguments, root, options, official):
         subsets = [builder.subset for builder in builders]
         pools = read_pools(table.resolve(), subsets, options, classes)
         _record_options(root, options, arguments.sources)
-        for builder, pool in zip(builders, pools):
-            builder.build(pool)
+        (root / LOCK).touch()
+        with locked(root / LOCK, fcntl.LOCK_NB) as is_ours:
+            if is_ours is False:
+                raise SimulationError(
+                    f"{root}: another process makes this corpus; wait for it, "
+                    "or use another --output_folder"
+                )
+            for old, pool in zip(builders, pools):
+                # Another process may have added mixtures meanwhile.
+                builder = SubsetBuilder(
+                    root, old.subset, old.n_rows, options, n_jobs
+                )
+                builder.build(pool)
+    print(f"{root}: complete")
 
 
 def _digest(table):
@@ -182,18 +178,19 @@ def _record_options(root, options, table=None):
     """Writes corpus.json and a copy of the table, unless they are there."""
     record = root / "corpus.json"
     if record.exists():
+        _check_same_corpus(root, options, table)
         return
-    if table:
-        with replacing(root / TABLE_COPY) as [new]:
-            shutil.copyfile(table, new)
+    copies = [root / TABLE_COPY] if table else []
     given = {
         name: value
         for name, value in options.items()
         if value is not None or name not in OPTIONAL
     }
-    with replacing(record) as [new]:
+    with replacing(record, *copies, may_exist=False) as [new, *copies]:
         text = json.dumps(given, indent=2) + "\n"
         new.write_text(text, encoding="utf-8")
+        for copy in copies:
+            shutil.copyfile(table, copy)
 
 
 def parse_arguments(words=None):
