@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 import yaml
+from exporting.model_card import model_card
 from exporting.onnx_file import check_onnx
 from inference.separation import Separation
 from inference.trained import load_trained
@@ -185,6 +186,22 @@ def test_an_export_is_complete_or_absent(
     for output in (tmp_path, tmp_path / "model"):
         assert export.main([str(run), str(output)]) == 1
         assert "is in use; name a new folder" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_of_two_exports_the_second_is_refused(exported, tmp_path, capsys):
+    words = [str(exported[0]), str(tmp_path / "model")]
+    card = "exporting.export.model_card"
+
+    def be_late(*arguments):
+        """Lets another export begin and end."""
+        with mock.patch(card, model_card):
+            assert export.main(words) == 0
+        return model_card(*arguments)
+
+    with mock.patch(card, be_late):
+        assert export.main(words) == 1
+    assert "model is in use; name a new folder" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["model"]
 
 

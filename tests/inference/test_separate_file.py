@@ -169,6 +169,18 @@ def test_full_disks_and_memories_leave_nothing_half_written(separate, capsys):
     assert found("out") == ["small_s1.wav", "small_s2.wav"]
 
 
+def test_of_two_that_write_the_same_sources_the_second_is_refused(tmp_path):
+    paths = [tmp_path / "a_s1.wav", tmp_path / "a_s2.wav"]
+    with pytest.raises(OSError, match="a_s1.wav, .*a_s2.wav exists by now"):
+        with source_files(paths, 8000, 2, overwrite=False) as late:
+            write(late, torch.tensor([[1.0, 2.0]]))
+            with source_files(paths, 8000, 2, overwrite=False) as early:
+                write(early, torch.tensor([[3.0, 4.0]]))
+            write(late, torch.tensor([[1.0, 2.0]]))
+    assert [soundfile.read(path)[0].tolist() for path in paths] == [[3], [4]]
+    assert found(tmp_path) == ["a_s1.wav", "a_s2.wav"]
+
+
 def test_sources_of_a_recording_are_complete_or_absent(tmp_path):
     paths = [tmp_path / "a.wav", tmp_path / "b.wav"]
     samples = torch.from_numpy(noise(2**20 + 100, 2)).float()

@@ -21,6 +21,7 @@ from own_sources import (
     rows_of,
     samples_of,
 )
+from paths import locked
 from prepare_polsess import prepare_polsess
 from recipe import ROOT, SAMPLES
 from scipy.signal import resample_poly
@@ -223,6 +224,14 @@ def test_corpus_of_another_origin_is_not_touched(own, tmp_path):
         with pytest.raises(SimulationError, match="not made by this command"):
             make(tmp_path / name, sources=own)
     assert list(contents(tmp_path)) == ["B"]
+
+
+def test_a_corpus_is_made_by_one_process(corpus, own):
+    before = contents(corpus)
+    with locked(corpus / "corpus.json"):
+        with pytest.raises(SimulationError, match="another process makes"):
+            make(corpus, n_train=99, sources=own)
+    assert contents(corpus) == before
 
 
 def test_script_says_an_error_without_a_traceback(corpus, own, monkeypatch):

@@ -46,7 +46,6 @@ RANGES = {
 OPTIONAL = ("event_range_db", "class_map")
 # The sources table of a corpus is kept, to say what changed in it.
 TABLE_COPY = "sources_table.csv"
-LOCK = ".lock"
 
 
 def make_corpus(arguments):
@@ -93,8 +92,7 @@ def make_corpus(arguments):
         subsets = [builder.subset for builder in builders]
         pools = read_pools(table.resolve(), subsets, options, classes)
         _record_options(root, options, arguments.sources)
-        (root / LOCK).touch()
-        with locked(root / LOCK, fcntl.LOCK_NB) as is_ours:
+        with locked(root / "corpus.json", fcntl.LOCK_NB) as is_ours:
             if is_ours is False:
                 raise SimulationError(
                     f"{root}: another process makes this corpus; wait for it, "

@@ -37,9 +37,21 @@ KINDS = {
 }
 # Whole numbers begin at 1, others at 0, but for these.
 TINY = math.ulp(0)
-LOWEST = {"seed": 0, "num_workers": 0, "lr": TINY, "segment_seconds": TINY}
+LOWEST = {
+    "seed": 0,
+    "num_workers": 0,
+    "n_test": 0,
+    "lr": TINY,
+    "segment_seconds": TINY,
+}
 HIGHEST = {"seed": 2**32 - 1}
-MAY_BE_NULL = ("segment_seconds",)
+# Of keys that are null or refer to another one in the YAML.
+STAND_INS = dict(
+    output_folder="", save_folder="", n_train=1, n_valid=1, n_test=1
+)
+# Values of another type.
+ALSO = {"save_audio": "all"}
+ALSO.update(dict.fromkeys(["segment_seconds", "n_train", "n_valid", "n_test"]))
 LISTS = ("data_folder",)  # of folders
 TUPLE = re.compile(r"\(.*\)")
 
@@ -170,8 +182,7 @@ def _quoted(name, text, defaults, path):
         )
     if isinstance(value, list) and is_folder:
         value = [str(folder) for folder in value]
-    default = "" if name in ("output_folder", "save_folder") else defaults[name]
-    expected = _expected(name, value, default)
+    expected = _expected(name, value, STAND_INS.get(name, defaults[name]))
     if expected:
         found = text or "nothing"
         raise ValueError(f"{name}: expected {expected}, found {found}")
@@ -206,11 +217,13 @@ def _expected(name, value, default):
     # Objects and references have a tag.
     is_tagged = getattr(getattr(default, "tag", None), "value", None)
     kind = next((k for k in KINDS if isinstance(default, k)), None)
-    if not kind or is_tagged or value is None and name in MAY_BE_NULL:
+    if not kind or is_tagged or ALSO.get(name, kind) == value:
         return None
     kinds, expected = KINDS[kind]
     # True is an int, too.
-    is_kind = isinstance(value, kinds) and isinstance(value, bool) <= (kind is bool)
+    is_kind = isinstance(value, kinds) and isinstance(value, bool) <= (
+        kind is bool
+    )
     if kind not in (int, float):
         return None if is_kind and value != "" else expected
     lowest = LOWEST.get(name, min(default, 1 if kind is int else 0))
