@@ -65,8 +65,10 @@ def main(arguments):
     """
     options, words = parse_arguments(arguments)
     try:
+        from reliability.command_line import quoted
         from tuning.tuner import tune
 
+        quoted([options.hparams, *words])  # a mistake fails no trial
         return tune(**vars(options), words=words)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -220,10 +220,9 @@ def _expected(name, value, default):
     if not kind or is_tagged or ALSO.get(name, kind) == value:
         return None
     kinds, expected = KINDS[kind]
-    # True is an int, too.
-    is_kind = isinstance(value, kinds) and isinstance(value, bool) <= (
-        kind is bool
-    )
+    is_kind = isinstance(value, kinds)
+    if kind is not bool and isinstance(value, bool):  # True is an int, too
+        is_kind = False
     if kind not in (int, float):
         return None if is_kind and value != "" else expected
     lowest = LOWEST.get(name, min(default, 1 if kind is int else 0))

@@ -20,7 +20,6 @@ import optuna
 import torch
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
-from reliability.command_line import quoted
 from reliability.signals import SIGNALS, listening
 from reporting.runs import read_curve
 from runs.folder import lock_folder
@@ -104,7 +103,6 @@ def tune(
     given = {word.partition("=")[0].lstrip("-") for word in words}
     for key in OURS & (given | distributions.keys()):
         raise ValueError(f"{key}: a trial has its own; leave it out")
-    quoted([hparams, *words])
     devices = _devices(n_jobs, words)
     lock_folder(output_folder)
     folder = Path(output_folder).resolve()
