@@ -29,7 +29,7 @@ def replacing(*paths, may_exist=True):
     Arguments
     ---------
     *paths : Path or str
-        Final paths, all in one folder, which is made.
+        Final paths, all in one folder that exists.
     may_exist : bool
         Whether older ones are replaced.
 
@@ -49,7 +49,6 @@ def replacing(*paths, may_exist=True):
     (['a.txt'], 'all of it')
     """
     folder = Path(paths[0]).parent
-    folder.mkdir(parents=True, exist_ok=True)
     hidden = {"prefix": ".", "suffix": ".partial", "dir": folder}
     with contextlib.ExitStack() as stack:
         with locked(folder):

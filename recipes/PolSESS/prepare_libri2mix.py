@@ -191,6 +191,7 @@ def _write_manifests(save_folder, rows):
     for variant in VARIANT_SETTINGS:
         chosen = rows[rows["variant"] == variant]
         tables[f"test_{variant}.csv"] = chosen[list(MANIFEST_COLUMNS)]
+    save_folder.mkdir(parents=True, exist_ok=True)
     with replacing(*(save_folder / name for name in tables)) as new:
         for path, table in zip(new, tables.values()):
             table.to_csv(path, index=False, lineterminator="\n")

@@ -635,6 +635,7 @@ def _write(save_folder, contents):
     A preparation that is killed leaves the files of before, whole ones of now,
     or both; the next one sees it from their hashes.
     """
+    save_folder.mkdir(parents=True, exist_ok=True)
     with replacing(*(save_folder / name for name in contents)) as new:
         for path, content in zip(new, contents.values()):
             path.write_bytes(content)

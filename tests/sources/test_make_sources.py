@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import paths
 import pytest
 import soundfile
 import source_trees as trees
@@ -145,6 +146,7 @@ def test_again_and_in_processes_gives_the_same_bytes(data, tmp_path):
     # A kill leaves such a folder.
     (tmp_path / ".a_killed.partial").mkdir()
     (tmp_path / ".a_killed.partial/t_csv").write_bytes(b"half")
+    paths._remove_leftovers.cache_clear()
     run(data, table, n_jobs=2)
     assert state() == before and joined
     assert [path.stat().st_mtime_ns for path in joined] == times

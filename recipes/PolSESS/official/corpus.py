@@ -152,6 +152,7 @@ def write_sources(arguments, options, output):
     for row in kept:
         speaks = row["role"] == "speech"
         row["speaker"] = f"{row['source']}_{row['group']}" if speaks else ""
+    output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as [new]:
         with open(new, "w", encoding="utf-8", newline="") as lines:
             writer = csv.DictWriter(lines, COLUMNS, extrasaction="ignore")

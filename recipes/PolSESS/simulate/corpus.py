@@ -101,6 +101,8 @@ class SubsetBuilder:
         """
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+        for left in self.folder.rglob(".*.partial"):
+            shutil.rmtree(left)  # no other process makes this corpus
         self._draw(pool)
         self._render(pool)
         os.replace(self.rows_table, self.final_table)

@@ -178,6 +178,7 @@ def _record_options(root, options, table=None):
     if record.exists():
         _check_same_corpus(root, options, table)
         return
+    root.mkdir(parents=True, exist_ok=True)
     copies = [root / TABLE_COPY] if table else []
     given = {
         name: value

@@ -80,6 +80,7 @@ def make_sources(arguments):
     for recording in made:
         name_pieces(recording, folder)
     in_parallel(write_pieces, made, arguments.n_jobs, "writing recordings")
+    table.parent.mkdir(parents=True, exist_ok=True)
     with replacing(report_path, table) as [new_report, new_table]:
         report.write(new_report)
         _write_table(new_table, table.parent, recordings)

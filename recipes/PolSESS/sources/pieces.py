@@ -217,6 +217,7 @@ def write_pieces(recording):
         FULL_SCALE * np.concatenate([*parts, np.zeros(n_missing)])
     )
     samples = samples.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    recording.path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(recording.path) as [new]:
         soundfile.write(
             str(new),

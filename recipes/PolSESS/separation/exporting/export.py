@@ -51,6 +51,7 @@ def export(run, output, onnx=False, untested=False, licence="other"):
     model = load_trained(run)
     summary = read_summary(model, untested)
     length = onnx_length(model) if onnx else None
+    output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as [unfinished]:
         unfinished.mkdir()
         text = hyperparams_text(model)

@@ -235,6 +235,7 @@ def source_files(paths, sample_rate, length, overwrite=True):
     """
     format_ = "RF64" if 4 * length > MOST_WAV_BYTES else "WAV"
     options = {"format": format_, "subtype": "FLOAT", "channels": 1}
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
     with replacing(*paths, may_exist=overwrite) as hidden:
         with contextlib.ExitStack() as stack:
             files = []

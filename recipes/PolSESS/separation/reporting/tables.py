@@ -254,7 +254,7 @@ def write_texts(texts, output_folder):
     texts : dict
         File name -> text.
     output_folder : str
-        Gets the files.
+        An existing folder.
     """
     with replacing(*(Path(output_folder, name) for name in texts)) as new:
         for path, text in zip(new, texts.values()):
