@@ -57,7 +57,9 @@ def parse(doc, folders, **defaults):
             default=default,
             help=f"default {default}",
         )
-    words = [*sys.argv[1:], "--"]
+    from paths import expand_home
+
+    words = [*expand_home(), "--"]
     end = words.index("--")
     options = parser.parse_args(words[:end])
     options.flags = words[end + 1 : -1]

@@ -21,7 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from upstream_tree import LINK, RECIPE, SAMPLES, TABLE, build_tree, count_lines
+from upstream_tree import LINKS, RECIPE, SAMPLES, TABLE, build_tree, count_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = Path(__file__).with_name("pull_request.md.in")
@@ -248,8 +248,7 @@ class Checks:
 
 def check_style(checks, files):
     """The hooks that SpeechBrain's pre-commit runs, with its configuration."""
-    texts = [name for name in files if not name.endswith(".wav")]
-    texts.remove(LINK)
+    texts = [x for x in files if not x.endswith(".wav") and x not in LINKS]
     python = [name for name in texts if name.endswith(".py")]
     yamls = [name for name in texts if name.endswith(".yaml")]
     concise = "--output-format=concise"
@@ -279,7 +278,7 @@ def check_recipe(checks, files):
     out = checks.logs / "PERFORMANCE.md"
     command = [*builder, checks.tables, "--output_file", out]
     checks.run("PERFORMANCE.md", command)
-    modules = [x for x in files if x.endswith(".py") and x != LINK]
+    modules = [x for x in files if x.endswith(".py") and x not in LINKS]
     pytest = shutil.which("pytest", path=checks.environment["PATH"])
     options = ["-q", "-p", "no:cacheprovider", "--noconftest"]
     command = ["python", pytest, *options, "--doctest-modules", *modules]

@@ -23,8 +23,11 @@ SEPARATION = f"{RECIPE}/separation"
 TABLE = "tests/recipes/PolSESS.csv"
 SAMPLES = "tests/samples/PolSESS"
 REQUIREMENTS = f"{RECIPE}/extra_requirements.txt"
-LINK = f"{SEPARATION}/prepare_polsess.py"
+LINKS = tuple(
+    f"{SEPARATION}/{name}.py" for name in ("paths", "prepare_polsess")
+)
 TIER_1 = (
+    f"{RECIPE}/paths.py",
     f"{RECIPE}/prepare_polsess.py",
     *(
         f"{SEPARATION}/{name}.py"
@@ -224,7 +227,8 @@ def build_tree(project, tree):
             raise ValueError(f"{name}: a marker is left; check its spelling")
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text, encoding="utf-8")
-    (tree / LINK).symlink_to("../prepare_polsess.py")
+    for link in LINKS:
+        (tree / link).symlink_to(f"../{link.rpartition('/')[2]}")
     copy_samples(project / SAMPLES, tree / SAMPLES)
     files = (path for path in tree.rglob("*") if not path.is_dir())
     return sorted(str(path.relative_to(tree)) for path in files)

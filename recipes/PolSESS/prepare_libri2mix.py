@@ -27,6 +27,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+from paths import replacing
 from prepare_polsess import (
     FILES,
     MANIFEST_COLUMNS,
@@ -191,5 +192,6 @@ def _write_manifests(save_folder, rows):
         chosen = rows[rows["variant"] == variant]
         tables[f"test_{variant}.csv"] = chosen[list(MANIFEST_COLUMNS)]
     save_folder.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        table.to_csv(save_folder / name, index=False, lineterminator="\n")
+    with replacing(*(save_folder / name for name in tables)) as new:
+        for path, table in zip(new, tables.values()):
+            table.to_csv(path, index=False, lineterminator="\n")

@@ -37,7 +37,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 import zlib
 from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +44,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from paths import expand_home, replacing
 
 from speechbrain.dataio import audio_io
 from speechbrain.utils.logger import get_logger
@@ -699,19 +699,15 @@ def _is_up_to_date(save_folder, inputs):
 
 
 def _write(save_folder, contents):
-    """Writes files under other names, then puts all in place, in their order.
+    """Writes files, all of them or none.
 
     A preparation that is killed leaves the files of before, whole ones of now,
     or both; the next one sees it from their hashes.
     """
     save_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=save_folder, prefix=".prepare_"
-    ) as new:
-        for name, content in contents.items():
-            Path(new, name).write_bytes(content)
-        for name in contents:
-            os.replace(Path(new, name), save_folder / name)
+    with replacing(*(save_folder / name for name in contents)) as new:
+        for path, content in zip(new, contents.values()):
+            path.write_bytes(content)
 
 
 def main():
@@ -726,7 +722,7 @@ def main():
     # local: begin (full: all samples of all mixtures, and links)
     parser.add_argument("--audit", choices=["quick", "full"], default="quick")
     # local: end
-    options = vars(parser.parse_args())
+    options = vars(parser.parse_args(expand_home()))
     # local: begin
     from pydoc import locate
 

@@ -268,7 +268,7 @@ def test_no_test_reads_no_test_split(server, train, tmp_path, only_test):
         ("--task=XY", "expected one of ES, EB, SB"),
         ("--variants=[SRE]", "'SRE' is none of"),
         ("--test_variants=[]", "variants: expected a list out of"),
-        ("--n_valid=0", "n_valid: expected a positive integer"),
+        ("--n_valid=0", "n_valid: expected a whole number from 1"),
         ("--metrics=[speed]", "metrics: expected a list out of"),
         ("--stride=8", "expected 16 for kernel_size 32, found 8"),
         ("--num_spks=2", "num_spks follows from the task"),

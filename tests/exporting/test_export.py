@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from exporting.export import round_weights
+from exporting.model_card import model_card
 from exporting.onnx_file import check_onnx
 from inference.separation import Separation
 from inference.trained import load_trained
@@ -195,8 +196,8 @@ def test_an_export_is_complete_or_absent(
 ):
     run, _, whole = exported
     words = [str(run), str(tmp_path / "model")]
-    (tmp_path / ".model.part").mkdir()
-    (tmp_path / ".model.part/left.ckpt").write_text("by one that was killed")
+    (tmp_path / ".a_killed.partial").mkdir()
+    (tmp_path / ".a_killed.partial/left.ckpt").write_text("half")
     files = []
 
     def fail(partial, output):
@@ -216,6 +217,22 @@ def test_an_export_is_complete_or_absent(
     assert os.listdir(tmp_path) == ["model"]
 
 
+def test_of_two_exports_the_second_is_refused(exported, tmp_path, capsys):
+    words = [str(exported[0]), str(tmp_path / "model")]
+    card = "exporting.export.model_card"
+
+    def be_late(*arguments):
+        """Lets another export begin and end."""
+        with mock.patch(card, model_card):
+            assert export.main(words) == 0
+        return model_card(*arguments)
+
+    with mock.patch(card, be_late):
+        assert export.main(words) == 1
+    assert "model is in use; name a new folder" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["model"]
+
+
 @pytest.mark.parametrize(
     "sizes", [{"X": 1}, pytest.param(CAUSAL, marks=pytest.mark.nightly)]
 )
@@ -227,8 +244,8 @@ def test_onnx_runtime_gives_the_same(tmp_path, sizes):
     with mock.patch(name, side_effect=session) as checks:
         assert export.main([*words, "--onnx"]) == 0
     # It was compared before it got its name.
-    partial = tmp_path / ".model.part/model.onnx"
-    assert [call.args[0] for call in checks.mock_calls] == [str(partial)]
+    [path] = [call.args[0] for call in checks.mock_calls]
+    assert path.endswith(".partial/model/model.onnx")
     assert "`model.onnx`" in card_of(tmp_path / "model")[1]
     path = tmp_path / "model/model.onnx"
     for mixture in map(mixtures, (800, 20_005)):

@@ -68,7 +68,7 @@ def test_a_file_that_changes(
         run(code=143, faults=[("fit_batch", 4, "SIGTERM")])
         CHANGES[change](path)
         output = run(how, code=1).output
-    error = output[output.index("Exception:") :]
+    error = output[output.rindex("error: ") :]
     assert f"mixture {mixture_id}: " in error
     assert os.path.relpath(path, corpus) in error and "expected" in error
     if how != "--skip_prep=False":

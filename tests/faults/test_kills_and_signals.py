@@ -57,9 +57,11 @@ def train(server, once):
         window, kind, loader = configuration
         options = [
             f"--grad_accumulation_factor={window}",
-            f"--ckpt_interval_steps={3 if window == 1 else 1}",
             *options,
         ]
+        if not any("ckpt_interval_steps" in option for option in options):
+            interval = 3 if window == 1 else 1
+            options.append(f"--ckpt_interval_steps={interval}")
         if kind == "curriculum":
             options.append(f"--curriculum={CURRICULUM}")
         elif kind == "augmentation":

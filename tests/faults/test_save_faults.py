@@ -22,8 +22,11 @@ REMOVING = [f"remove save/.CKPT/{name}" for name in FILES]
 DELETING = ["rename save/CKPT", *REMOVING, "rmdir save/.CKPT"]
 # Those of the preparation are those of tests/prepare.
 BEFORE_TRAINING = ["open hyperparams.yaml", "open save/settings.partial"]
-AFTER_SAVES = ["open train_log.txt", "open test_scores.csv.partial"]
-RENAMING = ["rename save/settings.partial", "rename test_scores.csv.partial"]
+AFTER_SAVES = ["open train_log.txt", "open *.partial/test_scores_csv"]
+RENAMING = [
+    "rename save/settings.partial",
+    "rename *.partial/test_scores_csv",
+]
 # The first checkpoint, and the one of an epoch's end, after which one is deleted.
 SAVES = (1, 4)
 

@@ -10,7 +10,7 @@ import pytest
 import separate_file
 import soundfile
 import torch
-from inference.audio_files import scale, source_files, write
+from inference.audio_files import find_recordings, scale, source_files, write
 from inference.separation import Separation
 from made_runs import noise, put
 from scipy.signal import resample_poly
@@ -248,9 +248,21 @@ def test_full_disks_and_memories_leave_nothing_half_written(separate, capsys):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     printed = capsys.readouterr()
-    assert "in_s1.wav.part cannot be written; is the disk full" in printed.err
+    assert "in_s1_wav cannot be written; is the disk full" in printed.err
     assert "1 of 2 recordings separated" in printed.out
     assert found("out") == ["small_s1.wav", "small_s2.wav"]
+
+
+def test_of_two_that_write_the_same_sources_the_second_is_refused(tmp_path):
+    paths = [tmp_path / "a_s1.wav", tmp_path / "a_s2.wav"]
+    with pytest.raises(OSError, match="a_s1.wav, .*a_s2.wav exists by now"):
+        with source_files(paths, 8000, 2, overwrite=False) as late:
+            write(late, torch.tensor([[1.0, 2.0]]))
+            with source_files(paths, 8000, 2, overwrite=False) as early:
+                write(early, torch.tensor([[3.0, 4.0]]))
+            write(late, torch.tensor([[1.0, 2.0]]))
+    assert [soundfile.read(path)[0].tolist() for path in paths] == [[3], [4]]
+    assert found(tmp_path) == ["a_s1.wav", "a_s2.wav"]
 
 
 def test_sources_of_a_recording_are_complete_or_absent(tmp_path):
@@ -260,14 +272,17 @@ def test_sources_of_a_recording_are_complete_or_absent(tmp_path):
         write(files, samples[:1000])
         write(files, samples[1000:])
         scale(files, torch.tensor([2.0, -3.0]))
-        assert found(tmp_path) == [".a.wav.part", ".b.wav.part"]
+        hidden = [Path(file.name) for file in files]
+        assert [path.name for path in hidden] == ["a_wav", "b_wav"]
+        with pytest.raises(ValueError, match="no recordings"):
+            find_recordings([str(tmp_path)])
     for path, expected in zip(paths, (2 * samples[:, 0], -3 * samples[:, 1])):
         assert np.array_equal(soundfile.read(path)[0], expected)
         path.unlink()
-    with pytest.raises(OSError, match="b.wav.part is incomplete"):
+    with pytest.raises(OSError, match="b_wav is incomplete"):
         with source_files(paths, 8000, len(samples)) as files:
             write(files, samples)
-            os.truncate(tmp_path / ".b.wav.part", 2**20)
+            os.truncate(files[1].name, 2**20)
     assert found(tmp_path) == []
     # 4 GiB do not fit into the header of a WAV file.
     for length, kind in ((2**30 - 2**18, "WAV"), (2**30, "RF64")):

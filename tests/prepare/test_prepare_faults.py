@@ -21,11 +21,18 @@ MANIFESTS = [
     for variant in ("SER", "SR", "ER", "R", "SE", "S", "E", "C")
 ]
 NAMES = [*LISTS, *MANIFESTS, "test_metadata.csv", "prepare.json"]
+
+
+def hidden(name):
+    """Where a file is written."""
+    return f"*.partial/{name.replace('.', '_')}"
+
+
 WRITES = [
-    "mkdir .prepare_*",
-    *(f"open .prepare_*/{name}" for name in NAMES),
-    *(f"rename .prepare_*/{name}" for name in NAMES),
-    "rmdir .prepare_*",
+    "mkdir *.partial",
+    *(f"open {hidden(name)}" for name in NAMES),
+    *(f"rename {hidden(name)}" for name in NAMES),
+    "rmdir *.partial",
 ]
 
 
@@ -84,13 +91,13 @@ def test_the_list_of_writes_is_complete(server, made, whole, former, tmp_path):
 KILLS = [
     *((place, "SIGKILL") for place in WRITES),
     # Some bytes of a file are written.
-    *((f"open .prepare_*/{n}", "kill at 40") for n in NAMES[2::5]),
+    *((f"open {hidden(n)}", "kill at 40") for n in NAMES[2::5]),
 ]
 BY_DEFAULT = [
-    ("open .prepare_*/train_SER.csv", "kill at 40"),
-    ("rename .prepare_*/excluded.csv", "SIGKILL"),
-    ("rename .prepare_*/valid_SER.csv", "SIGKILL"),
-    ("rename .prepare_*/prepare.json", "SIGKILL"),
+    ("open *.partial/train_SER_csv", "kill at 40"),
+    ("rename *.partial/excluded_csv", "SIGKILL"),
+    ("rename *.partial/valid_SER_csv", "SIGKILL"),
+    ("rename *.partial/prepare_json", "SIGKILL"),
 ]
 
 
@@ -119,7 +126,7 @@ def test_killed_at_a_write(
 @pytest.mark.parametrize("name", ["train_SER.csv", "prepare.json"])
 def test_no_room_for_a_manifest(server, made, whole, former, tmp_path, name):
     save = shutil.copytree(former, tmp_path / "save")
-    fault = (f"write open .prepare_*/{name}", 1, "full at 40")
+    fault = (f"write open {hidden(name)}", 1, "full at 40")
     ended = start(server, made, save, faults=[fault]).end()
     assert ended.code == 1 and "too large" in ended.output
     assert read_all(save) == read_all(former)

@@ -89,7 +89,7 @@ def test_texts_are_replaced_as_a_whole(tmp_path):
     write_texts({"a.md": "old", "b.md": "old"}, tmp_path)
     with pytest.raises(TypeError):
         write_texts({"a.md": "new", "b.md": None}, tmp_path)
-    assert (tmp_path / "a.md").read_text() == "new"
+    assert (tmp_path / "a.md").read_text() == "old"
     assert (tmp_path / "b.md").read_text() == "old"
 
 

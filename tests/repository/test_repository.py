@@ -31,15 +31,15 @@ ROOMS = {
     "exporting": {"reporting", "inference", "runs", "checkpoints"}
     | TIER_1_NAMES,
     "augmentation": TIER_1_NAMES,
-    "tuning": {"reporting", "reliability", "runs"},
+    "tuning": {"reporting", "reliability", "runs", "paths"},
     "fast": {"networks"},  # checks of sizes
     "optimization": {"runs", "checkpoints"} | TIER_1_NAMES,
     # Its registry names classes, fast ones too, and imports what a run needs.
     "networks": set(),
     "audit": {"prepare_polsess", READER},
-    "official": set(),
-    "simulate": {"prepare_polsess", "official", READER},
-    "sources": {"simulate", READER},
+    "official": {"paths"},
+    "simulate": {"prepare_polsess", "official", "paths", READER},
+    "sources": {"simulate", "paths", READER},
 }
 COMMANDS = {
     "separate_file": "inference",

@@ -21,6 +21,7 @@ from own_sources import (
     rows_of,
     samples_of,
 )
+from paths import locked
 from prepare_polsess import prepare_polsess
 from recipe import ROOT, SAMPLES
 from scipy.signal import resample_poly
@@ -225,6 +226,14 @@ def test_corpus_of_another_origin_is_not_touched(own, tmp_path):
     assert list(contents(tmp_path)) == ["B"]
 
 
+def test_a_corpus_is_made_by_one_process(corpus, own):
+    before = contents(corpus)
+    with locked(corpus / "corpus.json"):
+        with pytest.raises(SimulationError, match="another process makes"):
+            make(corpus, n_train=99, sources=own)
+    assert contents(corpus) == before
+
+
 def test_script_says_an_error_without_a_traceback(corpus, own, monkeypatch):
     arguments = sources.words(corpus, sources=own, seed=9)
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
@@ -251,7 +260,7 @@ def test_documented_command_completes_its_built_in_sources(
             path.parent.mkdir(parents=True, exist_ok=True)
             if row["filePath"] not in missing:
                 os.link(tmp_path / "noise.wav", path)
-        (root / "sources/speech/.a.wav.1.partial").touch()
+        (root / "sources/.a_killed.partial").mkdir()
     readme = (RECIPE / "README.md").read_text(encoding="utf-8")
     command = readme.split("python simulate/")[1].split("```")[0]
     given = command.replace("\\", "").split()

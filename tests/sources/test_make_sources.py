@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import paths
 import pytest
 import soundfile
 import source_trees as trees
@@ -143,8 +144,10 @@ def test_again_and_in_processes_gives_the_same_bytes(data, tmp_path):
     before = state()
     joined = sorted((tmp_path / "t_joined").rglob("*.flac"))
     times = [path.stat().st_mtime_ns for path in joined]
-    # A kill leaves such a file.
-    joined[0].with_name(".x.flac.7.partial").write_bytes(b"half")
+    # A kill leaves such a folder.
+    (tmp_path / ".a_killed.partial").mkdir()
+    (tmp_path / ".a_killed.partial/t_csv").write_bytes(b"half")
+    paths._remove_leftovers.cache_clear()
     run(data, table, n_jobs=2)
     assert state() == before and joined
     assert [path.stat().st_mtime_ns for path in joined] == times

@@ -10,6 +10,8 @@ import csv
 import hashlib
 import pathlib
 
+from paths import replacing
+
 from official.files import find_files
 from official.splits import clean_rows, exact_rows, read_event_classes
 from official.table import (
@@ -93,7 +95,7 @@ def official_options(arguments):
                 f"--root {text}: expected NAME=FOLDER, NAME one of "
                 f"{', '.join(NAMES)}, each once"
             )
-        roots[name] = str(pathlib.Path(folder).expanduser().resolve())
+        roots[name] = str(pathlib.Path(folder).resolve())
     table = pathlib.Path(arguments.official)
     if not table.is_file():
         raise OfficialError(
@@ -156,10 +158,11 @@ def write_sources(arguments, options, output):
         speaks = row["role"] == "speech"
         row["speaker"] = f"{row['source']}_{row['group']}" if speaks else ""
     output.parent.mkdir(parents=True, exist_ok=True)
-    with open(output, "w", encoding="utf-8", newline="") as lines:
-        writer = csv.DictWriter(lines, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(kept)
+    with replacing(output) as [new]:
+        with open(new, "w", encoding="utf-8", newline="") as lines:
+            writer = csv.DictWriter(lines, COLUMNS, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(kept)
     print(f"{table}: {len(kept)} of {len(rows)} rows ({options['splits']})")
     for (source, reason), count in sorted(left_out.items()):
         print(f"  {source}: {count} left out, {reason}")

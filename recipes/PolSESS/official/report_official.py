@@ -19,6 +19,8 @@ if not __package__:
     # Run as a script: import from recipes/PolSESS, as with -m.
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
+from paths import expand_home
+
 from official.splits import (
     VOICES,
     clean_rows,
@@ -212,7 +214,7 @@ def parse_arguments(words=None):
     parser.add_argument(
         "--emu_speakers", type=pathlib.Path, required=True, help="utt2spk"
     )
-    return parser.parse_args(words)
+    return parser.parse_args(expand_home(words))
 
 
 if __name__ == "__main__":

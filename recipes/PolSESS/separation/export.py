@@ -15,6 +15,7 @@ import argparse
 import sys
 
 from exporting.export import export
+from paths import expand_home
 from reliability.defaults import leave_one_core_free
 
 
@@ -47,7 +48,7 @@ def parse_arguments(arguments):
         default="other",
         help="of the weights, as the Hugging Face hub names it, e.g. cc-by-nc-4.0",
     )
-    return parser.parse_args(arguments)
+    return parser.parse_args(expand_home(arguments))
 
 
 def main(arguments):

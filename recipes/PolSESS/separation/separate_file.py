@@ -23,6 +23,7 @@ import sys
 import torch
 from inference.separate import separate_recordings
 from inference.separation import PRECISIONS
+from paths import expand_home
 from reliability.defaults import leave_one_core_free
 from streaming.streaming import StreamingSeparator
 
@@ -64,7 +65,7 @@ def parse_arguments(arguments):
     add("--batch_size", type=int, help="windows at a time; GPU 8, CPU 1")
     add("--stream", action="store_true", help="block by block, as if live")
     add("--block_ms", type=float, default=32.0, help="with --stream")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(expand_home(arguments))
     if options.batch_size is None:
         options.batch_size = 1 if options.device == "cpu" else 8
     if options.channel is not None and options.channel < 1:

@@ -4,12 +4,12 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from metrics import SILENT_DB
+from paths import replacing
 from scipy import stats
 from variants import VARIANTS, counts_in_means
 
@@ -247,9 +247,8 @@ def write_csv(table, path):
 
     Numbers have six decimals; NaN is an empty cell.
     """
-    partial = Path(f"{path}.partial")
-    table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
-    os.replace(partial, path)
+    with replacing(path) as [new]:
+        table.to_csv(new, index=False, float_format="%.6f", lineterminator="\n")
 
 
 def write_summary(output_folder, variants, task):

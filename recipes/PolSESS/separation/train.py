@@ -154,7 +154,13 @@ def dataio_prep(hparams, splits):
 
 if __name__ == "__main__":
     # Command line and YAML
-    hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
+    words = sys.argv[1:]
+    # local: begin (values reach the YAML as they are; an error takes one line)
+    from pydoc import locate
+
+    words = locate("reliability.command_line.read_words")(words)
+    # local: end
+    hparams_file, run_opts, overrides = sb.parse_arguments(words)
     sb.utils.distributed.ddp_init_group(run_opts)
     with open(hparams_file, encoding="utf-8") as fin:
         hparams = load_hyperpyyaml(fin, overrides)
@@ -163,6 +169,9 @@ if __name__ == "__main__":
         hyperparams_to_save=hparams_file,
         overrides=overrides,
     )
+    # local: begin
+    locate("reliability.command_line.shorten_errors")()
+    # local: end
 
     # The YAML may add behaviour to the Brain by mixins.
     mixins = hparams.get("brain_mixins", [])

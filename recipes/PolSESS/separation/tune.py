@@ -15,6 +15,8 @@ Authors
 import argparse
 import sys
 
+from paths import expand_home
+
 
 def parse_arguments(arguments):
     """Parses the command line.
@@ -45,7 +47,7 @@ def parse_arguments(arguments):
     add("--sampler_seed", type=int, default=0, help="of the search")
     add("--n_startup_trials", type=int, default=5, help="before any is pruned")
     add("--n_warmup_epochs", type=int, default=1, help="in which none is")
-    return parser.parse_known_args(arguments)
+    return parser.parse_known_args(expand_home(arguments))
 
 
 def main(arguments):
@@ -63,8 +65,10 @@ def main(arguments):
     """
     options, words = parse_arguments(arguments)
     try:
+        from reliability.command_line import quoted
         from tuning.tuner import tune
 
+        quoted([options.hparams, *words])  # a mistake fails no trial
         return tune(**vars(options), words=words)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)

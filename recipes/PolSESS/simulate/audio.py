@@ -10,6 +10,7 @@ import os
 import numpy as np
 import soundfile
 from audio_reader import AudioFile, quiet, resample
+from paths import replacing
 
 from simulate.tables import SimulationError
 
@@ -168,26 +169,6 @@ def rms(signal):
     return float(np.sqrt(np.mean(np.square(signal))))
 
 
-@contextlib.contextmanager
-def replacing(path):
-    """Lets a file appear only when it is complete.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        Final path; an older file is replaced.
-
-    Yields
-    ------
-    partial : pathlib.Path
-        Hidden path to write to, ending in ".partial". It is renamed at the
-        end, or left behind by an error or a kill.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    yield partial
-    os.replace(partial, path)
-
-
 def write_pcm16(path, samples, sample_rate):
     """Writes 16-bit samples as a WAV file that appears only when complete.
 
@@ -201,7 +182,7 @@ def write_pcm16(path, samples, sample_rate):
         In Hz.
     """
     assert samples.dtype == np.int16, samples.dtype
-    with replacing(path) as partial:
+    with replacing(path) as [new]:
         soundfile.write(
-            str(partial), samples, sample_rate, subtype="PCM_16", format="WAV"
+            str(new), samples, sample_rate, subtype="PCM_16", format="WAV"
         )

@@ -12,11 +12,12 @@ import zlib
 
 import joblib
 import numpy as np
+from paths import replacing
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from simulate.acoustics import SUBSETS
-from simulate.audio import FULL_SCALE, replacing, rms, write_pcm16
+from simulate.audio import FULL_SCALE, rms, write_pcm16
 from simulate.sounds import SAMPLE_RATE, make_sound, read_sounds
 from simulate.sources import COLUMNS
 from simulate.speech import read_sentences, read_voices, synthesise
@@ -47,8 +48,6 @@ def make_sources(folder, segment_seconds, n_jobs):
     plan = plan_sources(max(SHORTEST_RECORDING_SECONDS, 2 * segment_seconds))
     for parent in {(folder / row["filePath"]).parent for row in plan}:
         parent.mkdir(parents=True, exist_ok=True)
-    for partial in folder.rglob(".*.partial"):
-        partial.unlink()
     missing = [row for row in plan if not (folder / row["filePath"]).exists()]
     tasks = (
         joblib.delayed(_make_recording)(folder, row, segment_seconds)
@@ -57,8 +56,8 @@ def make_sources(folder, segment_seconds, n_jobs):
     made = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
     for _ in tqdm(made, desc="making sources", total=len(missing)):
         pass
-    with replacing(folder / "sources.csv") as partial:
-        with open(partial, "w", encoding="utf-8", newline="") as table:
+    with replacing(folder / "sources.csv") as [new]:
+        with open(new, "w", encoding="utf-8", newline="") as table:
             writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(plan)

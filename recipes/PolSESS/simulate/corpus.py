@@ -14,10 +14,10 @@ import os
 import shutil
 
 import joblib
+from paths import replacing
 from prepare_polsess import FILES
 from tqdm import tqdm
 
-from simulate.audio import replacing
 from simulate.metadata import METADATA_COLUMNS, draw_row
 from simulate.render import render_missing
 from simulate.tables import SimulationError
@@ -101,8 +101,8 @@ class SubsetBuilder:
         """
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        for partial in self.folder.rglob(".*.partial"):
-            partial.unlink()
+        for left in self.folder.rglob(".*.partial"):
+            shutil.rmtree(left)  # no other process makes this corpus
         self._draw(pool)
         self._render(pool)
         os.replace(self.rows_table, self.final_table)
@@ -134,12 +134,12 @@ class SubsetBuilder:
     def _open_rows_table(self):
         """Starts or repairs the table of stage 1; returns its row count."""
         if not self.rows_table.exists():
-            with replacing(self.rows_table) as partial:
+            with replacing(self.rows_table) as [new]:
                 if self.final_table.exists():
-                    shutil.copyfile(self.final_table, partial)
+                    shutil.copyfile(self.final_table, new)
                 else:
                     header = ",".join(METADATA_COLUMNS) + "\n"
-                    partial.write_text(header, encoding="utf-8")
+                    new.write_text(header, encoding="utf-8")
         # Drops half a line, which a kill leaves, and rows not asked for.
         with open(self.rows_table, "rb+") as table:
             lines = (line for line in table if line.endswith(b"\n"))

@@ -10,6 +10,7 @@ same files, whatever the number of jobs.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import math
@@ -24,9 +25,9 @@ if not __package__:
 import joblib
 from official.corpus import add_options, official_options, write_sources
 from official.table import OfficialError
+from paths import expand_home, locked, replacing
 
 from simulate.acoustics import SUBSETS, Classes
-from simulate.audio import replacing
 from simulate.builtin import make_sources
 from simulate.corpus import SubsetBuilder
 from simulate.sources import read_pools
@@ -91,8 +92,18 @@ def make_corpus(arguments):
         subsets = [builder.subset for builder in builders]
         pools = read_pools(table.resolve(), subsets, options, classes)
         _record_options(root, options, arguments.sources)
-        for builder, pool in zip(builders, pools):
-            builder.build(pool)
+        with locked(root / "corpus.json", fcntl.LOCK_NB) as is_ours:
+            if is_ours is False:
+                raise SimulationError(
+                    f"{root}: another process makes this corpus; wait for it, "
+                    "or use another --output_folder"
+                )
+            for old, pool in zip(builders, pools):
+                # Another process may have added mixtures meanwhile.
+                builder = SubsetBuilder(
+                    root, old.subset, old.n_rows, options, n_jobs
+                )
+                builder.build(pool)
     print(f"{root}: complete")
 
 
@@ -165,19 +176,20 @@ def _record_options(root, options, table=None):
     """Writes corpus.json and a copy of the table, unless they are there."""
     record = root / "corpus.json"
     if record.exists():
+        _check_same_corpus(root, options, table)
         return
     root.mkdir(parents=True, exist_ok=True)
-    if table:
-        with replacing(root / TABLE_COPY) as partial:
-            shutil.copyfile(table, partial)
+    copies = [root / TABLE_COPY] if table else []
     given = {
         name: value
         for name, value in options.items()
         if value is not None or name not in OPTIONAL
     }
-    with replacing(record) as partial:
+    with replacing(record, *copies, may_exist=False) as [new, *copies]:
         text = json.dumps(given, indent=2) + "\n"
-        partial.write_text(text, encoding="utf-8")
+        new.write_text(text, encoding="utf-8")
+        for copy in copies:
+            shutil.copyfile(table, copy)
 
 
 def parse_arguments(words=None):
@@ -226,7 +238,7 @@ def parse_arguments(words=None):
         help="level of the event against the speech; that of its recording "
         "if not given, as in published corpora",
     )
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(expand_home(words))
     for name, (lowest, highest) in RANGES.items():
         value = getattr(arguments, name)
         if not lowest <= value <= highest:

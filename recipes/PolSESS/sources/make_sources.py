@@ -25,8 +25,8 @@ if not __package__:
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 import joblib
+from paths import expand_home, replacing
 from simulate.acoustics import SUBSETS
-from simulate.audio import replacing
 from simulate.tables import SimulationError
 
 from sources.adapters import ADAPTERS
@@ -75,16 +75,15 @@ def make_sources(arguments):
             f"{len(problems)} problem(s); the report above says what was "
             "left out\n  " + "\n  ".join(problems)
         )
-    table.parent.mkdir(parents=True, exist_ok=True)
     folder = table.with_name(f"{table.stem}_joined")
-    for partial in folder.rglob(".*.partial"):
-        partial.unlink()
     made = [recording for recording in recordings if recording.path is None]
     for recording in made:
         name_pieces(recording, folder)
     in_parallel(write_pieces, made, arguments.n_jobs, "writing recordings")
-    report.write(report_path)
-    _write_table(table, recordings)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(report_path, table) as [new_report, new_table]:
+        report.write(new_report)
+        _write_table(new_table, table.parent, recordings)
     print(f"{table}: {len(recordings)} recordings; report: {report_path}")
 
 
@@ -146,25 +145,24 @@ def _read_rule(word):
     return match[1] or "", match[2]
 
 
-def _write_table(table, recordings):
-    """Writes the sources table; it appears when it is complete."""
-    with replacing(table) as partial:
-        with open(partial, "w", encoding="utf-8", newline="") as lines:
-            writer = csv.writer(lines, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for r in recordings:
-                path = r.path
-                if path.is_relative_to(table.parent):
-                    path = path.relative_to(table.parent)
-                label, speaker = r.name, ""
-                if r.role == "speech":
-                    label, speaker = "", r.name
-                gain_db = gain_to_level(r.role, r.power, r.peak)
-                writer.writerow(
-                    [r.subset, path.as_posix(), r.role, r.source, label]
-                    + [r.sample_rate, round(r.seconds, 6), r.channels]
-                    + [speaker, gain_db]
-                )
+def _write_table(table, folder, recordings):
+    """Writes the sources table, whose place is a folder."""
+    with open(table, "w", encoding="utf-8", newline="") as lines:
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for r in recordings:
+            path = r.path
+            if path.is_relative_to(folder):
+                path = path.relative_to(folder)
+            label, speaker = r.name, ""
+            if r.role == "speech":
+                label, speaker = "", r.name
+            gain_db = gain_to_level(r.role, r.power, r.peak)
+            writer.writerow(
+                [r.subset, path.as_posix(), r.role, r.source, label]
+                + [r.sample_rate, round(r.seconds, 6), r.channels]
+                + [speaker, gain_db]
+            )
 
 
 def _read_shares(text):
@@ -247,7 +245,7 @@ def parse_arguments(words=None):
     )
     add("--class_map", type=pathlib.Path, help="own scenes and events (CSV)")
     add("--n_jobs", type=int, default=-1, help="processes, -1: all cores")
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(expand_home(words))
     if not 0.5 <= arguments.segment_seconds <= 60:
         parser.error("--segment_seconds: expected 0.5 to 60")
     if not 0 < arguments.min_event_seconds <= arguments.segment_seconds:

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 import soundfile
-from simulate.audio import FULL_SCALE, read_mono, replacing
+from paths import replacing
+from simulate.audio import FULL_SCALE, read_mono
 
 from sources.splits import hash_draw
 
@@ -217,9 +218,9 @@ def write_pieces(recording):
     )
     samples = samples.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     recording.path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(recording.path) as partial:
+    with replacing(recording.path) as [new]:
         soundfile.write(
-            str(partial),
+            str(new),
             samples,
             recording.sample_rate,
             "PCM_16",

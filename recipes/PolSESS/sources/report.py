@@ -8,7 +8,6 @@ import collections
 import csv
 
 from simulate.acoustics import SUBSETS
-from simulate.audio import replacing
 
 COLUMNS = (
     "role source state subset_or_reason files recordings hours speakers "
@@ -90,13 +89,12 @@ class Report:
         Arguments
         ---------
         path : pathlib.Path
-            File to write; an older one is replaced.
+            File to write.
         """
-        with replacing(path) as partial:
-            with open(partial, "w", encoding="utf-8", newline="") as table:
-                writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(self.rows())
+        with open(path, "w", encoding="utf-8", newline="") as table:
+            writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows())
 
     def text(self):
         """The report for the screen.

@@ -86,7 +86,8 @@ class Writes:
         name = path.removeprefix(self.folder)
         # Without times, hashes and what else differs from run to run.
         name = re.sub(r"(CKPT)\+[^/]*", r"\1", name)
-        name = re.sub(r"(prepare_|-)\w{8,12}(/|\.|$)", r"\1*\2", name)
+        name = re.sub(r"\.\w{8}\.partial", "*.partial", name)
+        name = re.sub(r"-[\da-f]{12}", "-*", name)
         place = f"{what} {name}"
         self.counts[place] += 1
         self.last = (place, self.counts[place], size_of(path), path)

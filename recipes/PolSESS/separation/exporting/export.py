@@ -4,8 +4,6 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import os
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import torch
 import yaml
 from checkpoints.weights import parts_of
 from inference.trained import BUILDER, ENDS, HYPERPARAMS, load_trained
+from paths import replacing
 from variants import num_outputs
 
 from exporting.interface import interface_name, interface_text
@@ -57,18 +56,16 @@ def export(
     Path
         The folder.
     """
-    output = Path(output).expanduser()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} is in use; name a new folder")
+    output = Path(output)
+    _check_free(output)
     model = load_trained(run)
     summary = read_summary(model, untested)
     length = onnx_length(model) if onnx else None
     if fp16:
         round_weights(model.separator)
-    unfinished = output.with_name(f".{output.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        unfinished.mkdir(parents=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(output) as [unfinished]:
+        unfinished.mkdir()
         text = hyperparams_text(model)
         (unfinished / HYPERPARAMS).write_text(text, encoding="utf-8")
         if not model.network.stock:
@@ -79,10 +76,14 @@ def export(
             write_onnx(model.separator, unfinished / "model.onnx", length)
         card = model_card(model, summary, licence, onnx, length, fp16)
         card.save(unfinished / "README.md")
-        os.replace(unfinished, output)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _check_free(output)  # of another export, too
     return output
+
+
+def _check_free(output):
+    """Raises ValueError unless a folder is empty or missing."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} is in use; name a new folder")
 
 
 def read_summary(model, untested):

@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 import torch
 from audio_reader import AudioFile, resample
+from paths import replacing
 
 BLOCK_SECONDS = 10
 # The average of unrelated channels keeps 1 / n of their mean energy.
@@ -159,13 +160,14 @@ class Recording:
 
 
 @contextlib.contextmanager
-def source_files(paths, sample_rate, length):
+def source_files(paths, sample_rate, length, overwrite=True):
     """Opens a WAV file of 32-bit floats for each source of a recording.
 
-    They are written under hidden names. At the end of the with block they get
-    their names; after an error in it they are deleted.
+    They get their names together at the end of the with block; after an error in
+    it they are deleted.
 
-    Raises OSError when a file cannot be written.
+    Raises OSError when a file cannot be written, or is there at the end and may
+    not be overwritten.
 
     Arguments
     ---------
@@ -175,20 +177,21 @@ def source_files(paths, sample_rate, length):
         In Hz.
     length : int
         Expected length in samples.
+    overwrite : bool
+        Whether files that exist are replaced.
 
     Yields
     ------
     list of soundfile.SoundFile
         For ``write`` and ``scale``.
     """
-    hidden = [path.with_name(f".{path.name}.part") for path in paths]
     format_ = "RF64" if 4 * length > MOST_WAV_BYTES else "WAV"
     options = {"format": format_, "subtype": "FLOAT", "channels": 1}
-    try:
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    with replacing(*paths, may_exist=overwrite) as hidden:
         with contextlib.ExitStack() as stack:
             files = []
             for path in hidden:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()  # libsndfile does not say why it cannot open it
                 file = soundfile.SoundFile(
                     os.fsencode(path), "w+", sample_rate, **options
@@ -202,11 +205,6 @@ def source_files(paths, sample_rate, length):
                 file.comment = MARK  # at the end of the file
         for path, size in zip(hidden, sizes):
             _check_size(path, size + len(MARK))
-        for path, final in zip(hidden, paths):
-            os.replace(path, final)
-    finally:
-        for path in hidden:
-            path.unlink(missing_ok=True)
 
 
 def _check_size(path, n_bytes):

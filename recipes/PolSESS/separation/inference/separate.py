@@ -123,7 +123,9 @@ def separate_all(separation, run, plan, options):
                     changes = ", ".join(recording.changes)
                     progress.write(f"{path}: {changes}")
                 check_length(recording, separation.min_samples)
-                separate(recording, run, plan[path], progress)
+                separate(
+                    recording, run, plan[path], progress, options.overwrite
+                )
     return failures
 
 
@@ -155,7 +157,7 @@ def check_length(recording, min_samples):
         )
 
 
-def separate(recording, run, paths, progress):
+def separate(recording, run, paths, progress, overwrite=True):
     """Separates one recording into files.
 
     Raises ValueError when it is silent or damaged, OSError when a file cannot be
@@ -171,9 +173,12 @@ def separate(recording, run, paths, progress):
         A file for each source, and one for the residual if there is to be one.
     progress : tqdm.tqdm
         Counts samples.
+    overwrite : bool
+        Whether files that another process has made meanwhile are replaced.
     """
     level = LevelMatcher()
-    with source_files(paths, recording.sample_rate, recording.length) as files:
+    rate, length = recording.sample_rate, recording.length
+    with source_files(paths, rate, length, overwrite) as files:
         for estimates in run(level.listen(recording.blocks())):
             mixture = level.waiting[: len(estimates), None]
             level.add(estimates)

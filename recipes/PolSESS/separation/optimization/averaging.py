@@ -8,8 +8,6 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import os
-import shutil
 import time
 from functools import partial
 
@@ -17,6 +15,7 @@ import torch
 import yaml
 from checkpoints.checksums import write_checksums
 from checkpoints.weights import moving_average_of
+from paths import replacing
 from runs.folder import fsync_path
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -164,9 +163,14 @@ def save_mean(folder, checkpoints, parts):
     parts : dict
         See ``parts_of``; with the mean.
     """
-    hidden = folder.with_name(f".{folder.name}")
-    shutil.rmtree(hidden, ignore_errors=True)
-    hidden.mkdir()
+    with replacing(folder) as [hidden]:
+        hidden.mkdir()
+        _write_mean(hidden, checkpoints, parts)
+    fsync_path(folder.parent)
+
+
+def _write_mean(hidden, checkpoints, parts):
+    """Writes the files of a mean."""
     for name, part in parts.items():
         torch.save(part.state_dict(), hidden / f"{name}.ckpt")
     best = checkpoints[0]
@@ -185,5 +189,3 @@ def save_mean(folder, checkpoints, parts):
     text = yaml.safe_dump(meta)
     (hidden / METAFNAME).write_text(text, encoding="utf-8")
     write_checksums(hidden)
-    os.replace(hidden, folder)
-    fsync_path(folder.parent)

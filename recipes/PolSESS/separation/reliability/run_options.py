@@ -63,7 +63,9 @@ def check_run_options(run_opts, hparams, modules):
     # Priority: defaults, YAML, command line.
     values = {k: v for k, v in (hparams or {}).items() if k in HINTS}
     values.update({name: run_opts[name] for name in given})
-    checked = {name: _checked(name, value) for name, value in values.items()}
+    checked = {
+        name: checked_option(name, value) for name, value in values.items()
+    }
     if given.intersection(INTERVALS) == {INTERVALS[0]}:
         checked[INTERVALS[1]] = 0
     elif given.intersection(INTERVALS) == {INTERVALS[1]}:
@@ -90,8 +92,28 @@ def _refuse_abbreviations(run_opts, given):
             )
 
 
-def _checked(name, value):
-    """Converts a value to the type that RunOptions declares."""
+def checked_option(name, value):
+    """Converts a value to the type that RunOptions declares.
+
+    Raises ValueError that names the option for a value that makes no sense.
+
+    Arguments
+    ---------
+    name : str
+        Of the option.
+    value : object
+        Of the command line or a YAML.
+
+    Returns
+    -------
+    object
+        Of that type.
+
+    Example
+    -------
+    >>> checked_option("grad_accumulation_factor", "6")
+    6
+    """
     hint = HINTS[name]
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     if value is None and len(kinds) < len(get_args(hint)):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 from metrics import SILENT_DB
+from paths import expand_home
 from summary import count_silent, score_names, summarise
 
 from reporting.compare import compare, readable
@@ -276,7 +277,7 @@ def main(arguments=None, description=None):
     comparison.add_argument("runs", nargs="+", help="output folders")
     comparison.add_argument("--output", help="a CSV file")
     comparison.set_defaults(function=_compare_command)
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(expand_home(arguments))
     try:
         chosen.function(chosen)
     except (ValueError, OSError) as error:

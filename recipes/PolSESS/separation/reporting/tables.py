@@ -6,10 +6,12 @@ Authors
 
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from metrics import SILENT_DB
+from paths import replacing
 from summary import describe, score_names
 from variants import VARIANTS, counts_in_means
 
@@ -249,17 +251,15 @@ def to_markdown(text):
 
 
 def write_texts(texts, output_folder):
-    """Writes texts into files, each complete or absent.
+    """Writes texts into files, all of them or none.
 
     Arguments
     ---------
     texts : dict
-        File name -> text, written in this order.
+        File name -> text.
     output_folder : str
         An existing folder.
     """
-    for name, text in texts.items():
-        path = os.path.join(output_folder, name)
-        with open(f"{path}.partial", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(f"{path}.partial", path)
+    with replacing(*(Path(output_folder, name) for name in texts)) as new:
+        for path, text in zip(new, texts.values()):
+            path.write_text(text, encoding="utf-8")

@@ -19,6 +19,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import torch
+from paths import replacing
 
 from speechbrain.utils.logger import get_logger
 
@@ -229,9 +230,8 @@ def _keep(folder, name, suffix, content):
 
 
 def _write(path, content):
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    with replacing(path) as [new]:
+        new.write_bytes(content)
 
 
 def _warn_of_changes(earlier, start):

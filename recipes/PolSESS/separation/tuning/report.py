@@ -4,11 +4,11 @@ Authors
  * The PolSESS recipe team 2026
 """
 
-import os
 import shlex
 from collections import Counter
 
 import pandas as pd
+from paths import replacing
 from reporting.media import Figure
 from reporting.tables import to_markdown, write_texts
 
@@ -69,10 +69,8 @@ def write_report(study, space, words, folder):
             parts.append(f"## {title}\n\n{to_markdown(texts.astype(str))}")
     csv = table.to_csv(index=False, lineterminator="\n")
     write_texts({"trials.csv": csv, "study.md": "\n".join(parts)}, folder)
-    path = folder / "study.png"
-    partial = f"{path}.partial"
-    plot_study(table, space).savefig(partial, format="png", dpi=120)
-    os.replace(partial, path)
+    with replacing(folder / "study.png") as [new]:
+        plot_study(table, space).savefig(new, format="png", dpi=120)
     return summary
 
 
