@@ -16,6 +16,7 @@ import mmap
 import os
 import re
 import struct
+import zlib
 from collections import namedtuple
 
 import numpy as np
@@ -29,6 +30,7 @@ MP3_KBPS = (
     (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
 )
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # Bytes `start` to `end` of a file; `head` stands for what precedes them.
 Part = namedtuple("Part", "head start end")
 # `claimed`: samples that the header declares, or None; `is_cut`: its end is
@@ -246,58 +248,78 @@ def quiet(path):
 
 
 def _wav(data, frames, log):
-    """WAV: samples may go on where the header's 32 bits end."""
-    at, format_, wide, n_samples = 12, b"", None, None
+    """WAV and AIFF: samples may go on where the header's 32 bits end."""
+    order = "<>"[data[:4] in (b"RIFX", b"FORM")]
+    at, format_, wide, n_samples = 12, bytes(22), None, None
     while True:
         if at + 8 > len(data):
             return Layout(frames)
-        name, size = struct.unpack_from("<4sI", data, at)
-        if name == b"data":
+        name, size = struct.unpack_from(order + "4sI", data, at)
+        if name in (b"data", b"SSND"):
             break
         if name == b"ds64":
             (wide,) = struct.unpack_from("<Q", data, at + 16)
-        if name == b"fmt ":
+        if name in (b"fmt ", b"COMM"):
             format_ = data[at : at + 8 + size + size % 2]
         if name == b"fact":
-            (n_samples,) = struct.unpack_from("<I", data, at + 8)
+            (n_samples,) = struct.unpack_from(order + "I", data, at + 8)
         at += 8 + size + size % 2
     size = size if wide is None else wide
-    start, block = at + 8, max(1, int.from_bytes(format_[20:22], "little"))
+    start, block = at + 8, struct.unpack_from(order + "H", format_, 20)[0]
+    if name == b"SSND":
+        n_channels, _, n_bits = struct.unpack_from(">HIH", format_, 8)
+        start, block = at + 16, n_channels * -(-n_bits // 8)
+    n_before = start - at - 8
+    size, block = max(0, size - n_before), max(1, block)
     n_present = len(data) - start
     # Programs that write to a pipe declare 0, or as much as they can.
-    is_known = size and not (
+    is_known = size >= block and not (
         size > n_present
         and (2**31 - 2**13 <= size <= 2**31 or 2**32 - 2**13 < size <= 2**32)
     )
     if size > n_present:
-        if format_[8:10] in (b"\1\0", b"\3\0", b"\xfe\xff"):  # PCM
+        if n_present // block == frames:  # PCM
             n_samples = size // block
         n_samples = n_samples or frames * size // max(1, n_present)
         return Layout(n_samples if is_known else None)
     for end in range(start + size, len(data) + 1, 2**32):
-        if _chunks_follow(data, end):
+        if _chunks_follow(data, end, order):
             break
     else:
         end = len(data)
     if end == start + size:
         return Layout(frames)
     n_bytes = (end - start) // block * block
-    head = struct.pack("<4sI8sIQQQI", b"RF64", 2**32 - 1, b"WAVEds64", 28,
-        n_bytes + len(format_) + 48, n_bytes, 0, 0)  # fmt: skip
-    head += format_ + b"data" + b"\xff" * 4
+    if n_bytes < 2**32 - 2**13:
+        head = data[: at + 4] + struct.pack(order + "I", n_bytes + n_before)
+        head += data[at + 8 : start]
+    else:
+        head = struct.pack("<4sI8sIQQQI", b"RF64", 2**32 - 1, b"WAVEds64", 28,
+            n_bytes + len(format_) + 48, n_bytes, 0, 0)  # fmt: skip
+        head += format_ + b"data" + b"\xff" * 4
     parts = [Part(head, start, start + n_bytes)]
     return Layout(frames if is_known else None, False, parts)
 
 
-def _chunks_follow(data, at):
+def _chunks_follow(data, at, order):
     """Whether only whole chunks of a WAV file follow, or nothing."""
     at += at % 2
     while at + 8 <= len(data):
-        name, size = struct.unpack_from("<4sI", data, at)
+        name, size = struct.unpack_from(order + "4sI", data, at)
         if not re.fullmatch(rb"[\w ]{4}", name):
             return False
         at += 8 + size + size % 2
     return at <= len(data) + 8
+
+
+def _au(data, frames, log):
+    """AU: samples may go on where the size in the header ends."""
+    start, size = struct.unpack_from("<>"[data[:4] == b".snd"] + "II", data, 4)
+    claimed = None if size in (0, 2**32 - 1) else frames
+    if size >= len(data) - start:
+        return _other(data, frames, log) if claimed else Layout(None)
+    head = data[:8] + b"\xff" * 4 + data[12:start]
+    return Layout(claimed, False, [Part(head, start, len(data))])
 
 
 def _flac(data, frames, log):
@@ -314,18 +336,26 @@ def _flac(data, frames, log):
 
 def _ogg(data, frames, log):
     """Ogg: streams may follow each other; the last page of each is marked."""
-    pages = [m.start() for m in re.finditer(rb"OggS\0", data)]
     starts, is_cut, flags = [], False, 4
-    for at in pages:
-        if data[at + 5] & 2 and (not starts or not flags & 2):
+    for at in (m.start() for m in re.finditer(rb"OggS\0", data)):
+        head = data[at : at + 282].ljust(27, b"\0")
+        table = head[27 : 27 + head[26]]
+        page = data[at : at + 27 + len(table) + sum(table)]
+        if head[5] & 2 and (not starts or not flags & 2):
             starts.append(at)
             is_cut |= not flags & 4
-        flags = data[at + 5]
-    table = data[pages[-1] + 26 :][:256]
-    n_bytes = 27 + table[0] + sum(table[1 : 1 + table[0]]) if table else 0
-    is_cut |= not flags & 4 or not 0 < n_bytes <= len(data) - pages[-1]
+        flags = head[5]
+        is_cut |= _ogg_checksum(page) != head[22:26]
+    is_cut |= not flags & 4
     parts = [Part(b"", *p) for p in zip(starts, [*starts[1:], len(data)])]
     return Layout(frames, is_cut, parts if len(parts) > 1 else ())
+
+
+def _ogg_checksum(page):
+    """That of zlib with all bits in the other order."""
+    page = (page[:22] + bytes(4) + page[26:]).translate(REVERSED)
+    checksum = zlib.crc32(page, 2**32 - 1) ^ 2**32 - 1
+    return checksum.to_bytes(4, "little").translate(REVERSED)[::-1]
 
 
 def _mp3_frame(data, at):
@@ -395,6 +425,8 @@ def _mp3(data, frames, log):
             length = 0
         if n_frames > (claimed or 0):
             head[place + 8 : place + 12] = n_frames.to_bytes(4, "big")
+        # Some encoders count the frame of the tag.
+        is_cut |= n_frames + 1 < (claimed or 0)
         parts.append(Part(bytes(head), start + length, end))
     is_plain = len(found) == 1 and found[0][2] == found[0][3]
     has_length = found[0][3] is not None
@@ -407,7 +439,7 @@ def _other(data, frames, log):
     """Other formats: libsndfile's log says what the header declares."""
     if nist := re.search(rb"\bsample_count -i (\d+)", data[:1024]):
         return Layout(int(nist[1]))
-    pattern = r"(?:SSND|Data Size|BODY|riff) *: (\d+) \(should be (\d+)\)"
+    pattern = r"(?:Data Size|BODY|riff) *: (\d+) \(should be (\d+)\)"
     if not (sizes := re.search(pattern, log)):
         return Layout(frames, "truncated file" in log)
     declared, present = map(int, sizes.groups())
@@ -415,8 +447,8 @@ def _other(data, frames, log):
     return Layout(frames + round((declared - present) / bytes_per_sample))
 
 
-LAYOUTS = {"WAV": _wav, "WAVEX": _wav, "RF64": _wav}
-LAYOUTS |= {"FLAC": _flac, "OGG": _ogg, "MP3": _mp3}
+LAYOUTS = dict.fromkeys(["WAV", "WAVEX", "RF64", "AIFF"], _wav)
+LAYOUTS |= {"AU": _au, "FLAC": _flac, "OGG": _ogg, "MP3": _mp3}
 
 
 @functools.lru_cache(maxsize=64)

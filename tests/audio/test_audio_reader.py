@@ -140,6 +140,53 @@ def test_a_wav_from_a_pipe_declares_no_length(tmp_path, size, riff):
     assert file.remark == "no length in its header, found 96000 samples"
 
 
+@pytest.mark.parametrize("subtype", ["GSM610", "IMA_ADPCM", "G721_32", "ULAW"])
+def test_a_coded_wav_from_a_pipe(tmp_path, subtype):
+    wav = encoded(tmp_path, LONG, "wav", subtype=subtype)
+    at = wav.index(b"data") + 4
+    file, samples = opened(tmp_path, wav[:at] + bytes(4) + wav[at + 4 :], "wav")
+    assert file.claimed is None and not file.is_short
+    expected = soundfile.read(tmp_path / "encoded.wav", always_2d=True)[0]
+    assert np.array_equal(samples, expected)
+
+
+MARKS = {"aiff": (b"SSND", 4), "au": (b".snd", 8), "rifx": (b"data", 4)}
+
+
+@pytest.mark.parametrize("suffix", MARKS)
+def test_big_endian_sizes_that_are_wrong(tmp_path, suffix):
+    options = {"format": "WAV", "endian": "BIG"} if suffix == "rifx" else {}
+    whole = encoded(tmp_path, LONG, suffix, **options)
+    at = whole.index(MARKS[suffix][0]) + MARKS[suffix][1]
+    n_more = 8 * (suffix == "aiff")
+    assert whole[at : at + 4] == struct.pack(">I", 192000 + n_more)
+    for size, claimed in ((0, None), (2**32 - 1, None), (96000, 48000)):
+        content = whole[:at] + struct.pack(">I", size + n_more * bool(claimed))
+        file, samples = opened(tmp_path, content + whole[at + 4 :], suffix)
+        assert (len(samples), file.claimed) == (96000, claimed)
+        assert file.remark and not file.is_short
+    file, _ = opened(tmp_path, whole[:50000], suffix)
+    assert file.is_short and file.claimed == 96000
+
+
+def test_a_wav_that_declares_one_byte(tmp_path):
+    wav = with_size(encoded(tmp_path, LONG, "wav"), 1)
+    file, samples = opened(tmp_path, wav, "wav")
+    assert len(samples) == len(LONG) and "no length" in file.remark
+
+
+@pytest.mark.parametrize("subtype", ["OPUS", "VORBIS"])
+def test_a_damaged_page_counts_as_cut(tmp_path, subtype):
+    ogg = encoded(tmp_path, LONG, "ogg", subtype=subtype)
+    middle = len(ogg) // 2
+    damaged = ogg[:middle] + RNG.bytes(50) + ogg[middle + 50 :]
+    path = tmp_path / "damaged.ogg"
+    path.write_bytes(damaged)
+    file = AudioFile(path)
+    assert sum(map(len, file.blocks(5000))) < len(LONG)
+    assert file.is_short
+
+
 def test_a_flac_from_a_pipe_declares_no_length(tmp_path):
     flac = bytearray(encoded(tmp_path, LONG, "flac"))
     flac[21:26] = [flac[21] & 0xF0, 0, 0, 0, 0]
