@@ -66,6 +66,22 @@ def test_one_file_never_ends_the_batch(separate):
     assert names == sorted(x + b"_s%d.wav" % n for x in stems for n in (1, 2))
 
 
+def test_links_are_followed_once_and_named_where_broken(separate):
+    put(noise(8000), "in/a.wav", "far/b.wav")
+    for link, target in (
+        ("in/far", "../far"),
+        ("far/back", "../in"),
+        ("in/c.wav", "gone.wav"),
+    ):
+        os.symlink(target, link)
+    code, _, failures = separate("in", "--output_folder=~nobody/out")
+    assert code == 1 and failures == ["in/c.wav: No such file or directory"]
+    stems = "a", "far/b"
+    assert made("~nobody/out") == [
+        f"{s}_s{n}.wav" for s in stems for n in (1, 2)
+    ]
+
+
 @pytest.mark.parametrize(
     "place", [["--output_folder=in/out"], ["--output_folder=in"], ["--beside"]]
 )

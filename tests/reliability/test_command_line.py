@@ -113,6 +113,9 @@ def test_values_of_other_keys_are_those_given():
         ("--metrics=[pesq", "metrics: .* no YAML"),
         ("--output_folder=", "output_folder: expected a text, found nothing"),
         ("--output_folder=<N>", "output_folder: expected no <...>"),
+        ("--output_folder=(1,2)", r"output_folder: .* no <...> and \(...\)"),
+        ("--valid_variants=SER", "valid_variants: expected a list"),
+        ("--brain_mixins=null", "brain_mixins: expected a list"),
         ("--grad_accumulation_factor=0", "grad_accumulation_factor: "),
         ("--grad_accumulation_factor=1,5", "grad_accumulation_factor: "),
         ("--precision=fp8", "precision: .* 'fp8'"),
@@ -172,3 +175,8 @@ def test_torchrun_without_gpus_says_what_to_add(tmp_path):
     assert done.returncode == 1 and len(said) == 1
     assert "add --distributed_backend=gloo" in said[0]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_list_may_hold_what_json_does_not_know():
+    yaml = loaded("--metrics=[a=b, 2026-01-02]")
+    assert yaml["metrics"] == ["a=b", "2026-01-02"]

@@ -49,7 +49,7 @@ def find_recordings(names):
     """
     found, n_others, problems = {}, 0, []
     for name in names:
-        path, here = os.path.expanduser(name), {}
+        path, here = name, {}
         is_pattern = glob.has_magic(path) and not os.path.lexists(path)
         if is_pattern:
             files = [p for p in sorted(glob.glob(path)) if os.path.isfile(p)]
@@ -81,7 +81,15 @@ def _files_below(folder, problems):
         """Called with the OSError of a folder that cannot be read."""
         problems.append(f"{error.filename}: {error.strerror}")
 
-    for parent, _, names in os.walk(folder, onerror=note):
+    seen = set()
+    for parent, folders, names in os.walk(
+        folder, onerror=note, followlinks=True
+    ):
+        real = os.path.realpath(parent)
+        if real in seen:  # links may lead in circles
+            folders.clear()
+            continue
+        seen.add(real)
         yield from (Path(parent, name) for name in names)
 
 
@@ -92,7 +100,7 @@ def _is_recording(path):
     if suffix not in SUFFIXES | FOREIGN or path.name.startswith("."):
         return False
     if suffix != ".wav" or not path.is_file():
-        return path.is_file()
+        return path.is_file() or path.is_symlink()  # a broken link is reported
     with contextlib.suppress(soundfile.LibsndfileError, OSError):
         with soundfile.SoundFile(os.fsencode(path)) as file:
             return file.comment != MARK
@@ -126,7 +134,7 @@ def plan_outputs(found, sources, output_folder=None, suffix=""):
     for path, stem in found.items():
         folder = path.parent
         if output_folder is not None:
-            folder = Path(output_folder).expanduser() / stem.parent
+            folder = Path(output_folder) / stem.parent
         outputs = [folder / f"{stem.name}_{s}{suffix}.wav" for s in sources]
         for output in outputs:
             real = os.path.realpath(output)

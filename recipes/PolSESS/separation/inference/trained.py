@@ -140,7 +140,7 @@ def load_trained(path):
     Trained
         On the CPU.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
     if not path.is_dir():
         raise ValueError(f"{path}: no such folder; {ADVICE}")
     checkpoint = checkpoint_folder(path)

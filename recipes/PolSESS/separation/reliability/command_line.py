@@ -32,7 +32,7 @@ KINDS = {
     int: ((int,), "a whole number"),
     float: ((int, float), "a number"),
     str: ((str,), "a text"),
-    list: ((list, type(None)), "a list, such as [a, b]"),
+    list: ((list,), "a list, such as [a, b]"),
     dict: ((dict,), "a mapping, such as {a: 1}"),
 }
 # Whole numbers begin at 1, others at 0, but for these.
@@ -47,7 +47,12 @@ LOWEST = {
 HIGHEST = {"seed": 2**32 - 1}
 # Of keys that are null or refer to another one in the YAML.
 STAND_INS = dict(
-    output_folder="", save_folder="", n_train=1, n_valid=1, n_test=1
+    output_folder="",
+    save_folder="",
+    n_train=1,
+    n_valid=1,
+    n_test=1,
+    valid_variants=[],
 )
 # Values of another type.
 ALSO = {"save_audio": "all"}
@@ -176,9 +181,10 @@ def _quoted(name, text, defaults, path):
         raise ValueError(f"{name}: expected a value, as in --{name}=VALUE")
     is_folder = name.endswith("_folder") or name == "init_from"
     value = _value(name, text, is_folder or isinstance(defaults[name], str))
-    if is_folder and re.search("<.*>", text):
+    if is_folder and (re.search("<.*>", text) or TUPLE.fullmatch(text)):
         raise ValueError(
-            f"{name}: expected no <...>, which YAML takes for a key, found {text}"
+            f"{name}: expected no <...> and (...), of which the YAML makes "
+            f"keys and tuples, found {text}"
         )
     if isinstance(value, list) and is_folder:
         value = [str(folder) for folder in value]
@@ -188,7 +194,8 @@ def _quoted(name, text, defaults, path):
         raise ValueError(f"{name}: expected {expected}, found {found}")
     if "=" in text or isinstance(value, str) and not TUPLE.fullmatch(value):
         # JSON is YAML, and \x3D stands for =.
-        return json.dumps(value, ensure_ascii=False).replace("=", r"\x3D")
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        return text.replace("=", r"\x3D")
     return text
 
 
