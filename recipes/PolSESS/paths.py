@@ -1,4 +1,4 @@
-"""Files of PolSESS's commands that appear whole, and folders below home.
+"""Files of PolSESS's commands: they appear whole; tables; folders below home.
 
 The corpus is that of Kleć, Szklanny, Wieczorkowska, 2024.
 
@@ -6,9 +6,12 @@ Authors
  * The PolSESS recipe team 2026
 """
 
+import codecs
 import contextlib
+import csv
 import fcntl
 import functools
+import io
 import os
 import re
 import shutil
@@ -101,6 +104,84 @@ def _remove_leftovers(folder):
         with contextlib.suppress(OSError), locked(left, fcntl.LOCK_NB) as dead:
             if dead:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def read_text(path):
+    """Reads a text file in UTF-8, UTF-16 or the code page of Polish Windows.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    text : str
+        Without a byte order mark.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
+    content = path.read_bytes()
+    encodings = ["utf-8-sig", "cp1250"]
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    elif b"\0" in content[:2]:
+        encodings = ["utf-16-be" if content[0] == 0 else "utf-16-le"]
+    for encoding in encodings:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError as error:
+            where = f"byte {error.start} is none of {encoding}"
+    raise ValueError(f"{path}: expected text, {where}; save the table as UTF-8")
+
+
+def read_cells(path, columns):
+    """Reads a CSV with commas, semicolons or tabs.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+    columns : sequence of str
+        The separator is the one that finds most of these in the header.
+
+    Returns
+    -------
+    lines : list of tuple
+        Number and stripped cells of each line, the header first. Empty lines,
+        and a first line such as ``sep=;``, are left out.
+
+    Raises
+    ------
+    ValueError
+        If the file is no text, or no CSV.
+    """
+    lines = io.StringIO(read_text(path), newline="")
+    n_before = int(lines.readline().strip('" \r\n').startswith("sep="))
+    if not n_before:
+        lines.seek(0)
+    start = lines.tell()
+    header = lines.readline()
+    lines.seek(start)
+    delimiter = max(
+        ",;\t",
+        key=lambda mark: sum(
+            name.strip(' "\r\n') in columns for name in header.split(mark)
+        ),
+    )
+    reader = csv.reader(lines, delimiter=delimiter)
+    try:
+        return [
+            (n_before + reader.line_num, [cell.strip() for cell in cells])
+            for cells in reader
+            if any(map(str.strip, cells))
+        ]
+    except csv.Error as error:
+        where = f"line {n_before + reader.line_num}"
+        raise ValueError(f"{path}: {where}: {error}") from None
 
 
 def expand_home(words=None):

@@ -27,10 +27,7 @@ Authors
 """
 
 import argparse
-import codecs
-import csv
 import hashlib
-import io
 import itertools
 import json
 import logging
@@ -44,7 +41,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from paths import expand_home, replacing
+from paths import expand_home, read_cells, replacing
 
 from speechbrain.dataio import audio_io
 from speechbrain.utils.logger import get_logger
@@ -321,7 +318,10 @@ def _read_rows(sources):
     """Reads the metadata: a dict for each mixture."""
     rows = []
     for split, folder, name, path in sources:
-        (_, header), *lines = read_cells(path, REQUIRED) or [(0, [])]
+        try:
+            (_, header), *lines = read_cells(path, REQUIRED) or [(0, [])]
+        except ValueError as error:
+            raise CorpusError(str(error)) from None
         missing = [column for column in REQUIRED if column not in header]
         if missing or not lines:
             raise CorpusError(
@@ -334,86 +334,6 @@ def _read_rows(sources):
     for split in SUBSETS:
         _add_speakers([row for row in rows if row["split"] == split])
     return rows
-
-
-def read_text(path):
-    """Reads a text file in UTF-8, UTF-16 or the code page of Polish Windows.
-
-    Arguments
-    ---------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    text : str
-        Without a byte order mark.
-
-    Raises
-    ------
-    CorpusError
-        If it is none of them.
-    """
-    content = path.read_bytes()
-    encodings = ["utf-8-sig", "cp1250"]
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encodings = ["utf-16"]
-    elif b"\0" in content[:2]:
-        encodings = ["utf-16-be" if content[0] == 0 else "utf-16-le"]
-    for encoding in encodings:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError as error:
-            where = f"byte {error.start} is none of {encoding}"
-    raise CorpusError(
-        f"{path}: expected text, {where}; save the table as UTF-8"
-    )
-
-
-def read_cells(path, columns):
-    """Reads a CSV with commas, semicolons or tabs.
-
-    Arguments
-    ---------
-    path : Path
-        The file.
-    columns : sequence of str
-        The separator is the one that finds most of these in the header.
-
-    Returns
-    -------
-    lines : list of tuple
-        Number and stripped cells of each line, the header first. Empty lines,
-        and a first line such as ``sep=;``, are left out.
-
-    Raises
-    ------
-    CorpusError
-        If the file is no text, or no CSV.
-    """
-    lines = io.StringIO(read_text(path), newline="")
-    n_before = int(lines.readline().strip('" \r\n').startswith("sep="))
-    if not n_before:
-        lines.seek(0)
-    start = lines.tell()
-    header = lines.readline()
-    lines.seek(start)
-    delimiter = max(
-        ",;\t",
-        key=lambda mark: sum(
-            name.strip(' "\r\n') in columns for name in header.split(mark)
-        ),
-    )
-    reader = csv.reader(lines, delimiter=delimiter)
-    try:
-        return [
-            (n_before + reader.line_num, [cell.strip() for cell in cells])
-            for cells in reader
-            if any(map(str.strip, cells))
-        ]
-    except csv.Error as error:
-        where = f"line {n_before + reader.line_num}"
-        raise CorpusError(f"{path}: {where}: {error}") from None
 
 
 def _make_row(split, folder, place, header, cells):

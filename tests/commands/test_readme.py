@@ -64,6 +64,8 @@ def desk(tmp_path):
         soundfile.write(tmp_path / name, noise, 16000)
     make_run(tmp_path / "demo/convtasnet_ES")
     (tmp_path / "hparams").symlink_to(SEPARATION / "hparams")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/real").symlink_to(ROOT / "results/real")
     return tmp_path
 
 

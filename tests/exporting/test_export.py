@@ -145,12 +145,19 @@ def test_the_card_is_filled_from_the_run(exported):
         assert line in text, line
 
 
-def test_an_untested_model_of_a_simulated_corpus_is_called_so(
-    tmp_path, monkeypatch, capsys
+@pytest.mark.parametrize(
+    "made, kind",
+    [
+        ("{}", "simulated speech and sounds"),
+        ('{"sources": "a1"}', "recordings"),
+    ],
+)
+def test_an_untested_model_of_a_made_corpus_is_called_so(
+    tmp_path, monkeypatch, capsys, made, kind
 ):
     net = make_run(tmp_path / "run", **CAUSAL)
     (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus/corpus.json").write_text("{}")
+    (tmp_path / "corpus/corpus.json").write_text(made)
     # As earlier versions recorded what they chose.
     (tmp_path / "run/save/settings.json").write_text('{"precision": "bf16"}')
     monkeypatch.chdir(tmp_path)
@@ -163,8 +170,8 @@ def test_an_untested_model_of_a_simulated_corpus_is_called_so(
     assert "**Not tested.**" in text and "speech-enhancement" in head["tags"]
     assert "none was named" in text and "| Commit |" not in text
     assert "| Precision | bf16 |" in text
-    simulated = "simulated speech and sounds, not the released one"
-    assert text.count(simulated) == 2  # table and limits
+    data = f"in the layout of PolSESS with {kind}, not the released one"
+    assert text.count(data) == 2  # table and limits
     check_speechbrain(net, tmp_path / "model", tmp_path)
 
 

@@ -10,7 +10,8 @@ import pytest
 import separate_file
 import soundfile
 import torch
-from inference.audio_files import find_recordings, scale, source_files, write
+from inference.audio_files import scale, source_files, write
+from inference.inputs import find_recordings
 from inference.separation import Separation
 from made_runs import noise, put
 from scipy.signal import resample_poly
@@ -272,9 +273,9 @@ def test_sources_of_a_recording_are_complete_or_absent(tmp_path):
         write(files, samples[:1000])
         write(files, samples[1000:])
         scale(files, torch.tensor([2.0, -3.0]))
-        hidden = [Path(file.name) for file in files]
+        hidden = [Path(os.fsdecode(file.name)) for file in files]
         assert [path.name for path in hidden] == ["a_wav", "b_wav"]
-        with pytest.raises(ValueError, match="no recordings"):
+        with pytest.raises(ValueError, match="expected recordings"):
             find_recordings([str(tmp_path)])
     for path, expected in zip(paths, (2 * samples[:, 0], -3 * samples[:, 1])):
         assert np.array_equal(soundfile.read(path)[0], expected)

@@ -19,7 +19,9 @@ class Study:
 
     def __init__(self, folder):
         self.folder = folder
-        (folder / "a.yaml").write_text("lr: 1\nB: 2\nn_test: null\n")
+        (folder / "a.yaml").write_text(
+            "lr: 1\nB: 2\nn_test: null\nsave_folder: a\n"
+        )
         self.arguments = {
             "hparams": str(folder / "a.yaml"),
             "space": self.space(SPACE),

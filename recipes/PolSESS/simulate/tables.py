@@ -10,7 +10,7 @@ Authors
 
 import collections
 
-import prepare_polsess
+import paths
 
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 SHOWN_PLACES = 3  # of each cause
@@ -46,8 +46,8 @@ def read_text(path):
     if problem:
         raise SimulationError(f"{path}: {problem}")
     try:
-        return prepare_polsess.read_text(path)
-    except prepare_polsess.CorpusError as error:
+        return paths.read_text(path)
+    except ValueError as error:
         raise SimulationError(str(error)) from None
 
 
@@ -76,8 +76,8 @@ def read_rows(path, required, optional, others_allowed=True):
     read_text(path)  # says what is wrong with it
     columns = (*required, *optional)
     try:
-        lines = prepare_polsess.read_cells(path, columns)
-    except prepare_polsess.CorpusError as error:
+        lines = paths.read_cells(path, columns)
+    except ValueError as error:
         raise SimulationError(str(error)) from None
     names = lines.pop(0)[1] if lines else []
     missing = ", ".join(name for name in required if name not in names)

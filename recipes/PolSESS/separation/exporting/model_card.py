@@ -171,16 +171,21 @@ def _recorded_settings(model):
 
 
 def _data(model, start):
-    """Names the corpus; a simulated one is called so."""
+    """Names the corpus; one of ``make_corpus.py`` is called so."""
     folders = model.settings.get("data_folder") or []
     folders = folders if isinstance(folders, list) else [folders]
     texts = []
     for folder in folders:
         path = Path(start.get("folder", "")) / Path(folder).expanduser()
         if (path / SIMULATED).is_file():
+            made = json.loads((path / SIMULATED).read_text(encoding="utf-8"))
+            is_built_in = made.get("sources", "built-in") == "built-in"
+            kind = (
+                "simulated speech and sounds" if is_built_in else "recordings"
+            )
             texts.append(
-                "a corpus in the layout of PolSESS with simulated speech and "
-                "sounds, not the released one"
+                f"a corpus in the layout of PolSESS with {kind}, not the "
+                "released one"
             )
         elif path.is_dir():
             texts.append(f"PolSESS ({path.name})")

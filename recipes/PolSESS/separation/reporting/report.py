@@ -198,8 +198,9 @@ def _notes_on(scores, summary):
     ]
     if silent := count_silent(scores):
         notes.append(
-            f"{silent} of {len(scores)} rows have a silent estimate: every mean "
-            f"holds them at {SILENT_DB:g} dB SI-SDR; the scatter leaves them out"
+            f"{silent} of {len(scores)} rows have a silent estimate, or one that "
+            f"is not finite: every mean holds them at {SILENT_DB:g} dB SI-SDR; "
+            "the scatter leaves them out"
         )
     empty = summary.loc[summary["n"] == 0, "variant"]
     if len(empty):
