@@ -174,7 +174,7 @@ def test_standard_input_and_pipes_are_read(separate):
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     put(noise(9), str(tmp_path / "a.wav"))
 
-    def walk(folder, onerror):
+    def walk(folder, onerror, followlinks):
         onerror(PermissionError(13, "Permission denied", "deep"))
         yield folder, [], ["a.wav"]
 
