@@ -158,7 +158,8 @@ if __name__ == "__main__":
     # local: begin (values reach the YAML as they are; an error takes one line)
     from pydoc import locate
 
-    words = locate("reliability.command_line.read_words")(words)
+    locate("reliability.command_line.shorten_errors")()
+    words = locate("reliability.command_line.quoted")(words)
     # local: end
     hparams_file, run_opts, overrides = sb.parse_arguments(words)
     sb.utils.distributed.ddp_init_group(run_opts)

@@ -100,13 +100,7 @@ def read_rows(path, required, optional, others_allowed=True):
     ]
     raise_problems(path, problems)
     return [
-        (
-            line,
-            {
-                **dict.fromkeys(columns, ""),
-                **dict(zip(names, cells)),
-            },
-        )
+        (line, {**dict.fromkeys(columns, ""), **dict(zip(names, cells))})
         for line, cells in lines
     ]
 

@@ -191,12 +191,8 @@ def _node(key, kind, arguments):
 def round_weights(separator):
     """Rounds the weights to float16, and keeps them in float32.
 
-    Raises ValueError when one is too large.
-
-    Arguments
-    ---------
-    separator : torch.nn.Module
-        Changed in place: an ONNX file has the same weights, too.
+    The separator (Module) is changed in place: an ONNX file has the same weights,
+    too. Raises ValueError when one is too large.
 
     Example
     -------

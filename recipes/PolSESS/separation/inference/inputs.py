@@ -156,22 +156,9 @@ def plan_outputs(found, sources, output_folder=None, suffix=""):
 
 
 def needs_copy(path):
-    """Whether a recording is a stream, or in a format of ffmpeg.
+    """Whether a recording (Path) is a stream, or in a format of ffmpeg.
 
-    Arguments
-    ---------
-    path : Path
-        The recording.
-
-    Returns
-    -------
-    bool
-        If so, only a ``readable`` copy can be opened.
-
-    Example
-    -------
-    >>> [needs_copy(Path(name)) for name in ("a.wav", "a.M4A", "-")]
-    [False, True, True]
+    If so, only a ``readable`` copy can be opened.
     """
     is_stream = os.path.exists(path) and not os.path.isfile(path)
     return is_stream or str(path) == STDIN or path.suffix.lower() in FOREIGN

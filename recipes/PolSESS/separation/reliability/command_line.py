@@ -61,23 +61,6 @@ LISTS = ("data_folder",)  # of folders
 TUPLE = re.compile(r"\(.*\)")
 
 
-def read_words(words):
-    """Quotes and checks the words of train.py; errors take one line from now on.
-
-    Arguments
-    ---------
-    words : list of str
-        Those of the command line.
-
-    Returns
-    -------
-    list of str
-        Those for ``speechbrain.parse_arguments``.
-    """
-    shorten_errors()
-    return quoted(words)
-
-
 def shorten_errors():
     """Lets mistakes in what was given end with one line.
 

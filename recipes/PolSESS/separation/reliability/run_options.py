@@ -93,26 +93,9 @@ def _refuse_abbreviations(run_opts, given):
 
 
 def checked_option(name, value):
-    """Converts a value to the type that RunOptions declares.
+    """Converts the value of an option to the type that RunOptions declares.
 
     Raises ValueError that names the option for a value that makes no sense.
-
-    Arguments
-    ---------
-    name : str
-        Of the option.
-    value : object
-        Of the command line or a YAML.
-
-    Returns
-    -------
-    object
-        Of that type.
-
-    Example
-    -------
-    >>> checked_option("grad_accumulation_factor", "6")
-    6
     """
     hint = HINTS[name]
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
