@@ -139,7 +139,7 @@ def read_text(path):
 
 
 def read_cells(path, columns):
-    """Reads a CSV with commas, semicolons or tabs.
+    """Reads a CSV with commas, semicolons, tabs or bars.
 
     Arguments
     ---------
@@ -160,14 +160,14 @@ def read_cells(path, columns):
         If the file is no text, or no CSV.
     """
     lines = io.StringIO(read_text(path), newline="")
-    n_before = int(lines.readline().strip('" \r\n').startswith("sep="))
+    n_before = int(lines.readline().strip('" \r\n').lower().startswith("sep="))
     if not n_before:
         lines.seek(0)
     start = lines.tell()
     header = lines.readline()
     lines.seek(start)
     delimiter = max(
-        ",;\t",
+        ",;\t|",
         key=lambda mark: sum(
             name.strip(' "\r\n') in columns for name in header.split(mark)
         ),

@@ -186,6 +186,7 @@ ORIGINS = {
         f"{encoding} with {mark!r}": rewritten(encoding, mark, first)
         for encoding, mark, first in (
             ("utf-8-sig", ";", "sep=;\r\n"),
+            ("utf-8", "|", "SEP=|\n"),
             ("cp1250", ";", ""),
             ("utf-16", "\t", ""),
             ("utf-16-be", ",", '"sep=,"\n'),
