@@ -177,7 +177,7 @@ def test_a_wav_that_declares_one_byte(tmp_path):
 
 @pytest.mark.parametrize("subtype", ["OPUS", "VORBIS"])
 def test_a_damaged_page_counts_as_cut(tmp_path, subtype):
-    ogg = encoded(tmp_path, LONG, "ogg", subtype=subtype)
+    ogg = encoded(tmp_path, LONG, "ogg", 48000, subtype=subtype)
     middle = len(ogg) // 2
     damaged = ogg[:middle] + RNG.bytes(50) + ogg[middle + 50 :]
     path = tmp_path / "damaged.ogg"
