@@ -75,7 +75,7 @@ def weight_sums(folder):
             ("end_of_validation", 2),
             ("write_checksums", 5),
             ("delete_checkpoints", 6),
-            ("write rename save/.averaged", 1),
+            ("write rename save/*.partial/averaged", 1),
             ("on_evaluate_start", 1),
         ),
     ],
