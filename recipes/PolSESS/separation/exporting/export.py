@@ -21,8 +21,8 @@ from exporting.onnx_file import onnx_length, write_onnx
 
 MEAN_FIRST = """    {0}: !new:torch.nn.Sequential
         - !new:speechbrain.processing.features.InputNormalization
-            norm_type: sentence
-            std_norm: False
+          norm_type: sentence
+          std_norm: False
         - !ref <{0}>"""
 SUMMARY_COLUMNS = {"variant", "setting", "n", "si_sdr_mean", "si_sdri_mean"}
 
