@@ -19,7 +19,7 @@ RECIPE = SEPARATION.parent
 # No room may import the training.
 TIER_1_NAMES = {name.rpartition("/")[2][:-3] for name in TIER_1} - {"train"}
 # The reader of recordings, beside the preparation; it imports nothing of ours.
-READER = "audio_reader"
+READER = "recordings"
 # Room -> what it may import of ours.
 ROOMS = {
     "runs": TIER_1_NAMES,

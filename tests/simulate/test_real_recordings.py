@@ -7,7 +7,6 @@ import tracemalloc
 import numpy as np
 import pytest
 import soundfile
-from audio_reader import AudioFile
 from own_sources import (
     COLUMNS,
     contents,
@@ -21,6 +20,7 @@ from own_sources import (
     write_sources,
     write_table,
 )
+from recordings.reader import AudioFile
 from scipy.signal import resample_poly
 from simulate.acoustics import BUILT_IN, Classes
 from simulate.audio import open_audio, read_mono, resample

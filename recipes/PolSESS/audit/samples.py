@@ -5,8 +5,8 @@ Authors
 """
 
 import numpy as np
-from audio_reader import AudioFile
 from prepare_polsess import MAX_RESIDUE_DB
+from recordings.reader import AudioFile
 
 # Rounding of the mixture and of its components, seven or four, in steps of
 # 16 bit (measured on published corpora). More: one of them was limited.

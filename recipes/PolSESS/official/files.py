@@ -76,7 +76,7 @@ def _examples(names):
 
 
 def _key(source, path):
-    """What identifies a recording in its corpus, whatever the folders."""
+    """Name of a recording in its corpus; folders do not matter."""
     stem = os.path.splitext(path.rpartition("/")[2])[0].lower()
     session = SESSION.search(path) if source == "emu" else None
     return (session[0].upper(), stem) if session else stem

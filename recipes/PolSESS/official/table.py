@@ -86,7 +86,7 @@ def read_official(table, speaker_list=None):
 
 
 def group_of(source, path):
-    """What the recording shares with others that belong to its subset.
+    """The speaker, place or session of a recording, kept in one subset.
 
     Arguments
     ---------
@@ -181,7 +181,7 @@ def find_speaker_list(given, table, emu_root):
     Returns
     -------
     path : pathlib.Path or None
-        None if there is no list.
+        None where no list is found.
     """
     if given:
         return pathlib.Path(given)

@@ -9,8 +9,9 @@ import os
 
 import numpy as np
 import soundfile
-from audio_reader import AudioFile, quiet, resample
 from paths import replacing
+from recordings.reader import AudioFile, quiet
+from recordings.resampling import resample
 
 from simulate.tables import SimulationError
 

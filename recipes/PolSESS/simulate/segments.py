@@ -4,7 +4,7 @@ import collections
 import functools
 
 import numpy as np
-from audio_reader import AudioFile
+from recordings.reader import AudioFile
 
 from simulate.acoustics import SSR_RANGE_DB
 from simulate.audio import FULL_SCALE, open_audio, rms, to_mono

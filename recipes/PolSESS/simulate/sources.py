@@ -15,7 +15,7 @@ import collections
 import itertools
 import math
 
-from audio_reader import AudioFile
+from recordings.reader import AudioFile
 from tqdm import tqdm
 
 from simulate.acoustics import BUILT_IN, SUBSETS

@@ -11,7 +11,7 @@ import collections
 import hashlib
 
 import numpy as np
-from audio_reader import AudioFile
+from recordings.reader import AudioFile
 from simulate.audio import FULL_SCALE, PEAK_LIMIT
 from tqdm import tqdm
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from audio_reader import AudioFile, resample
 from paths import replacing
+from recordings.reader import AudioFile
+from recordings.resampling import resample
 
 BLOCK_SECONDS = 10
 # The average of unrelated channels keeps 1 / n of their mean energy.

@@ -174,7 +174,7 @@ def separate(recording, run, paths, progress, overwrite=True):
     progress : tqdm.tqdm
         Counts samples.
     overwrite : bool
-        Whether files that another process has made meanwhile are replaced.
+        Whether existing files are replaced.
     """
     level = LevelMatcher()
     rate, length = recording.sample_rate, recording.length

@@ -183,7 +183,7 @@ def _quoted(name, text, defaults, path):
 
 
 def _value(name, text, is_text):
-    """What a word means: a text as it is, or what YAML makes of it."""
+    """The value of a word: the text itself, or the value that YAML reads."""
     begins = "[{'\"!" if not is_text else "['\"" if name in LISTS else "'\""
     is_yaml = text.startswith(tuple(begins))
     if is_text and not is_yaml and text not in ("", "null"):
@@ -200,11 +200,11 @@ def _value(name, text, is_text):
 
 
 def _expected(name, value, default):
-    """What a value has to be where it is not; None where nothing is wrong.
+    """The type and range that a wrong value misses; None for a right one.
 
-    What the YAML makes of other keys says itself what it takes.
+    Objects and references check their values themselves.
     """
-    # Objects and references have a tag.
+    # They have a tag.
     is_tagged = getattr(getattr(default, "tag", None), "value", None)
     kind = next((k for k in KINDS if isinstance(default, k)), None)
     if not kind or is_tagged or ALSO.get(name, kind) == value:

@@ -12,7 +12,8 @@ from math import gcd
 import numpy as np
 import pytest
 import soundfile
-from audio_reader import AudioFile, resample
+from recordings.reader import AudioFile
+from recordings.resampling import resample
 from scipy.signal import resample_poly
 
 RATE = 8000

@@ -1,0 +1,1 @@
+"""Recordings, read to their end whatever their headers say."""

@@ -1,1 +1,0 @@
-../audio_reader.py
