@@ -6,17 +6,38 @@ import multiprocessing
 import os
 import queue
 import signal
+import subprocess
+import sys
 import threading
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from promises import HANDLERS, SIGNALS
+from recipe import SEPARATION
 from reliability.signals import (
     SIGNALS as NUMBERS,
     worker_errors,
 )
 from toys import At, evaluate, fit, toy
+
+
+# A signal each millisecond, in the training of an LSTM on a CPU.
+LSTM = """
+import faulthandler, signal, torch
+from reliability.signals import listening
+
+faulthandler.disable()
+heard = []
+signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
+lstm = torch.nn.LSTM(56, 32, batch_first=True, bidirectional=True)
+with listening(print):
+    signal.setitimer(signal.ITIMER_REAL, 1e-3, 1e-3)
+    for _ in range(40):
+        lstm(torch.ones(208, 40, 56))[0].sum().backward()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+assert heard
+"""
 
 
 def former(number, frame):
@@ -163,6 +184,15 @@ class Ignored:
 def test_workers_ignore_the_signals(tmp_path, workers):
     a = fit(toy(tmp_path), Ignored(), num_workers=workers)
     assert a == -2 * workers * len(NUMBERS)
+
+
+def test_signals_do_no_harm_to_an_lstm():
+    # Without a stack of their own they end it by a signal, mostly SIGABRT.
+    subprocess.run(
+        [sys.executable, "-c", LSTM],
+        env={**os.environ, "PYTHONPATH": str(SEPARATION)},
+        check=True,
+    )
 
 
 def broken_pipe():

@@ -5,6 +5,7 @@ Authors
 """
 
 import atexit
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -54,6 +55,9 @@ def listening(handler):
     """Installs a handler of the signals; restores the former ones at exit.
 
     Python allows handlers in the main thread only; elsewhere none is installed.
+    They get a stack of their own, since oneDNN may take that of the thread for
+    its data, as in the backward pass of an LSTM on a CPU; a signal then damages
+    the memory (oneDNN, issue 4845).
 
     Arguments
     ---------
@@ -72,6 +76,8 @@ def listening(handler):
     numbers = SIGNALS
     if threading.current_thread() is not threading.main_thread():
         numbers = ()
+    elif not faulthandler.is_enabled():
+        faulthandler.enable(file=2)  # makes the stack
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
