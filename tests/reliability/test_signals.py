@@ -21,7 +21,6 @@ from reliability.signals import (
 )
 from toys import At, evaluate, fit, toy
 
-
 # A signal each millisecond, in the training of an LSTM on a CPU.
 LSTM = """
 import faulthandler, signal, torch
