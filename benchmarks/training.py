@@ -14,6 +14,7 @@ Authors
 """
 
 import itertools
+import json
 import shlex
 import shutil
 from functools import partial
@@ -122,6 +123,13 @@ def train(options, case, core):
     return None if code else folder
 
 
+def commits_of(folders):
+    """Commits that trained and tested some runs, in words."""
+    starts = [s for f in folders for s in f.glob("record/start-*.json")]
+    found = {json.loads(start.read_bytes())["commit"] for start in starts}
+    return ", ".join(sorted(found))
+
+
 def row_of(name, runs, base, task):
     """SI-SDRi of an arm and differences to the first one, in dB.
 
@@ -219,7 +227,8 @@ def main():
         f"{rows[0]['mixtures']} test mixtures. SI-SDRi in dB, the mean over the "
         "test variants; seeds are averaged row by row first. Differences to "
         f"{options.arms[0]} are paired; intervals are over mixtures, the last "
-        f"column shows the seeds. Common options: `{FLAGS}`."
+        f"column shows the seeds. Common options: `{FLAGS}`. Runs are of "
+        f"commit {commits_of(filter(None, folders.values()))}."
     )
     if failed:
         text += f" Failed: {', '.join(failed)}."
