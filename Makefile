@@ -65,8 +65,8 @@ bench: $(SUMMARY) $(VENV)/.installed_dev
 	$(BIN)/python benchmarks/training.py $(CORPUS) bench/training \
 		results/training/demo
 	$(BIN)/python benchmarks/training.py $(CORPUS) bench/training_few \
-		results/training/demo_few --n_train 200 --steps 10000 \
-		--arms baseline mean_of_5 remix
+		results/training/demo_few --n_train 200 --steps 5000 --seeds 1 \
+		--arms baseline mean_of_5 remix -- --n_valid=20
 	$(BIN)/python benchmarks/pipeline.py bench results/pipeline
 	$(BIN)/python benchmarks/scoring.py bench results/scoring
 	$(BIN)/python benchmarks/streaming.py results/streaming

@@ -44,7 +44,7 @@ CLASSES = {
 FLAGS = (
     "--N=128 --kernel_size=32 --stride=16 --B=64 --H=128 --X=6 --R=2 "
     "--segment_seconds=4.0 --batch_size=4 --grad_accumulation_factor=1 "
-    "--lr=0.001 --weight_decay=0.0001 --max_grad_norm=5.0 "
+    "--lr=0.001 --weight_decay=0.0001 --ema_decay=0.0 --max_grad_norm=5.0 "
     "--variants=[SER,SR,ER,R,SE,S,E,C] "
     f"--precision={'fp16' if torch.cuda.is_available() else 'fp32'}"
 ).split()

@@ -3,7 +3,8 @@
 > python benchmarks/training.py bench/demo/PolSESS bench/training \
       results/training/demo
 > python benchmarks/training.py bench/demo/PolSESS bench/few \
-      results/training/demo_few --n_train 200 --steps 10000 --arms baseline remix
+      results/training/demo_few --n_train 200 --steps 5000 --seeds 1 \
+      --arms baseline mean_of_5 remix -- --n_valid=20
 
 Each arm (training_arms.yaml) trains the demo's network for some steps with each
 seed, and is tested by the test stage of train.py. Same command, same result: a
@@ -41,8 +42,8 @@ NO_MODEL = ("--metrics", "--noprogressbar", "--num_workers")
 FLAGS = (
     "--N=128 --kernel_size=32 --stride=16 --B=64 --H=128 --X=6 --R=2 "
     f"--batch_size={BATCH_SIZE} --grad_accumulation_factor=1 "
-    "--segment_seconds=2.0 --lr=0.002 --weight_decay=0.0 --num_workers=0 "
-    "--metrics=[si_sdr] --noprogressbar"
+    "--segment_seconds=2.0 --lr=0.002 --weight_decay=0.0 --ema_decay=0.0 "
+    "--num_workers=0 --metrics=[si_sdr] --noprogressbar"
 )
 
 
@@ -227,8 +228,8 @@ def main():
         f"{rows[0]['mixtures']} test mixtures. SI-SDRi in dB, the mean over the "
         "test variants; seeds are averaged row by row first. Differences to "
         f"{options.arms[0]} are paired; intervals are over mixtures, the last "
-        f"column shows the seeds. Common options: `{FLAGS}`. Runs are of "
-        f"commit {commits_of(filter(None, folders.values()))}."
+        f"column shows the seeds. Common options: `{FLAGS}`. Commits of the "
+        f"runs: {commits_of(filter(None, folders.values()))}."
     )
     if failed:
         text += f" Failed: {', '.join(failed)}."

@@ -12,8 +12,8 @@ from speechbrain.utils.checkpoints import Checkpointer
 
 FILES = (
     "CKPT.yaml encoder.ckpt masknet.ckpt decoder.ckpt lr_scheduler.ckpt "
-    "counter.ckpt brain.ckpt dataloader-TRAIN.ckpt random.ckpt optimizer.ckpt "
-    "sha256.json"
+    "counter.ckpt brain.ckpt dataloader-TRAIN.ckpt random.ckpt ema.ckpt "
+    "optimizer.ckpt sha256.json"
 ).split()
 # Each file once, each damage twice or more.
 CASES = [

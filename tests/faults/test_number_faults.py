@@ -9,6 +9,8 @@ from run_folders import digest, trace
 
 # 4 mixtures: one window an epoch.
 OPTIONS = ["--number_of_epochs=3", "--grad_accumulation_factor=4"]
+# Without the moving average the last epoch is the best.
+WITHOUT_AVERAGE = [*OPTIONS, "--ema_decay=0"]
 # Action -> where, and the call that lies in the second epoch, after the first one
 # and its 4 validation mixtures.
 PLACES = {
@@ -115,7 +117,7 @@ def scores_of(folder):
 def test_a_validation_that_is_not_finite(server, tmp_path, action, epoch):
     folder = tmp_path / "run"
     faults = [("end_of_validation", epoch, action)]
-    output = server.succeed(folder, *OPTIONS, faults=faults)
+    output = server.succeed(folder, *WITHOUT_AVERAGE, faults=faults)
     assert f"epoch {epoch}: the validation is not finite" in output
     scores = scores_of(folder)
     # The last two checkpoints are kept, and the best.
@@ -131,7 +133,7 @@ def test_a_validation_that_is_not_finite(server, tmp_path, action, epoch):
 @pytest.mark.promise(INVALID, control=True)
 def test_the_last_validation_is_the_best_otherwise(server, tmp_path):
     folder = tmp_path / "run"
-    output = server.succeed(folder, *OPTIONS)
+    output = server.succeed(folder, *WITHOUT_AVERAGE)
     scores = scores_of(folder)
     assert "is not finite" not in output and None not in scores.values()
     assert scores[3] == max(scores.values())

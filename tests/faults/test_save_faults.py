@@ -13,8 +13,8 @@ from run_folders import equal, newest, trace
 # whether these are all.
 FILES = (
     "CKPT.yaml encoder.ckpt masknet.ckpt decoder.ckpt lr_scheduler.ckpt "
-    "counter.ckpt brain.ckpt dataloader-TRAIN.ckpt random.ckpt optimizer.ckpt "
-    "sha256.json"
+    "counter.ckpt brain.ckpt dataloader-TRAIN.ckpt random.ckpt ema.ckpt "
+    "optimizer.ckpt sha256.json"
 ).split()
 WRITING = [f"open save/.CKPT/{name}" for name in FILES]
 SAVING = ["mkdir save/.CKPT", *WRITING, "rename save/.CKPT"]

@@ -19,7 +19,7 @@ ALL = (
     "--number_of_epochs=4 --early_stopping_epochs=3 --ema_decay=0.9 "
     "--average_best=2 --lr_schedule=cosine --warmup_steps=3 --weight_decay=0.01"
 ).split()
-AVERAGED = ALL[:2] + ["--average_best=3"]
+AVERAGED = [*ALL[:2], "--ema_decay=0", "--average_best=3"]
 MOVING = ALL[:3]
 
 
@@ -124,7 +124,7 @@ def test_the_mean_by_hand_and_its_end(server, made, tmp_path):
     text = f"mean of the 3 best epochs: {epochs[0]}, {epochs[1]}, {epochs[2]}"
     assert load_trained(folder).weights == text
     # Fewer are there than asked for, or the best alone is asked for.
-    options = [*AVERAGED[:2], "--test_only"]
+    options = [*AVERAGED[:3], "--test_only"]
     output = server.succeed(folder, *options, "--average_best=9")
     n_there = len(load_trained(folder).meta["averaged_epochs"])
     assert f"9 checkpoints asked for, found and used {n_there}" in output
@@ -135,7 +135,7 @@ def test_the_mean_by_hand_and_its_end(server, made, tmp_path):
 
 def test_the_average_may_begin_at_a_resume(server, tmp_path):
     folder, options = tmp_path / "run", ["--number_of_epochs=2", MOVING[2]]
-    server.succeed(folder, "--number_of_epochs=1")
+    server.succeed(folder, "--number_of_epochs=1", "--ema_decay=0.0")
     ended = server.run(folder, *options, code=1)
     assert "ema_decay: 0.0 before, 0.9 now" in ended.output
     server.succeed(folder, *options, "--resume_changed=True")

@@ -28,14 +28,25 @@ def weights(folder):
 
 
 def digest(folder):
-    optimizer = torch.load(newest(folder) / "optimizer.ckpt")
-    return state_digest(weights(folder), optimizer)
+    """Hash of what a resume trains: weights, and the state of the optimizer."""
+    path = newest(folder)
+    found, optimizer = weights(folder), torch.load(path / "optimizer.ckpt")
+    if (path / "ema.ckpt").exists():
+        average = torch.load(path / "ema.ckpt")
+        if average["is_swapped"]:  # the weights beside it are the average
+            trained = average["weights"]
+            found = {name: trained[name[len("separator.") :]] for name in found}
+    return state_digest(found, optimizer)
 
 
 def equal(folder, whole):
-    """The same model, and the same scores of it."""
+    """The same model, trained and averaged, and the same scores of it."""
     scores = [(run / "test_scores.csv").read_bytes() for run in (folder, whole)]
-    return digest(folder) == digest(whole) and scores[0] == scores[1]
+    return (
+        digest(folder) == digest(whole)
+        and torch.equal(all_weights(folder), all_weights(whole))
+        and scores[0] == scores[1]
+    )
 
 
 def lines(folder, rank=None):
