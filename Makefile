@@ -63,7 +63,13 @@ bench: $(SUMMARY) $(VENV)/.installed_dev
 	$(BIN)/python benchmarks/leaderboard.py $(CORPUS) bench/leaderboard \
 		results/networks/demo
 	$(BIN)/python benchmarks/training.py $(CORPUS) bench/training \
-		results/training/demo
+		results/training/demo --arms baseline mean_of_5 remix speed \
+		moving_average all
+	$(BIN)/python benchmarks/training.py $(CORPUS) bench/training \
+		results/training/demo_rates --seeds 1 \
+		--arms baseline lr_0.001 lr_0.0005 decay_1e-5 decay_1e-4
+	$(BIN)/python benchmarks/training.py $(CORPUS) bench/training \
+		results/training/demo_original --arms baseline original
 	$(BIN)/python benchmarks/training.py $(CORPUS) bench/training_few \
 		results/training/demo_few --n_train 200 --steps 5000 --seeds 1 \
 		--arms baseline mean_of_5 remix -- --n_valid=20
