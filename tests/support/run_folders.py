@@ -34,8 +34,8 @@ def digest(folder):
     if (path / "ema.ckpt").exists():
         average = torch.load(path / "ema.ckpt")
         if average["is_swapped"]:  # the weights beside it are the average
-            trained = average["weights"]
-            found = {name: trained[name[len("separator.") :]] for name in found}
+            trained = average["weights"].items()
+            found |= {f"separator.{name}": value for name, value in trained}
     return state_digest(found, optimizer)
 
 
